@@ -1,0 +1,338 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// inbound is the reading half of an end, for messages of any type: it turns a source into whole payloads.
+//
+// What isn't marked otherwise belongs to whoever is inside the gate. Bytes that have been read are in at most one of two
+// places: chunk[start:end], which may hold several frames, or body, the first part of a message too long for a chunk.
+type inbound struct {
+	gate
+	stream     io.Closer
+	src        source
+	maxMessage int
+
+	chunk      []byte // borrowed; nil while nothing is in flight
+	start, end int
+
+	large  bool    // the next message is gathered in body
+	length int     // of the message in body
+	body   []byte  // what has arrived of it
+	lent   bool    // body may be the caller's memory, his again when his call returns
+	pooled *[]byte // where body came from, and goes back to
+
+	skip uint64 // bytes of a refused message that are still to be dropped
+	fate error  // io.EOF, io.ErrUnexpectedEOF or ErrFrame: nothing follows any more
+
+	calls uint64 // reads of src
+
+	hasUnread atomic.Bool // whether there may be any in unread
+	unread    [][]byte    // guarded by mu: payloads given back, which come before anything else
+	stats     Stats       // guarded by mu
+}
+
+func newInbound(stream io.ReadCloser, maxMessage int) *inbound {
+	return &inbound{stream: stream, src: newSource(stream), maxMessage: maxMessage}
+}
+
+// bodies keeps the memory of large messages once they are decoded. Above maxPooledBody it is left to the collector.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxPooledBody = 1 << 20 // bytes
+
+// maxEmptyReads is how often in a row a stream may return nothing and no error, before it counts as broken.
+const maxEmptyReads = 100
+
+// next waits for the next message and returns its payload. The caller may use it, and stays inside the gate, until done.
+func (in *inbound) next(ctx context.Context) ([]byte, error) {
+	return in.open(ctx, nil)
+}
+
+// nextInto waits for the next message and puts its payload into *dst, in the memory that is there if it is enough.
+func (in *inbound) nextInto(ctx context.Context, dst *[]byte) error {
+	payload, err := in.open(ctx, dst)
+	if err != nil {
+		return err
+	}
+	if !in.lent {
+		if *dst == nil {
+			*dst = make([]byte, 0, len(payload))
+		}
+		payload = append((*dst)[:0], payload...)
+	}
+	in.lent = false
+	*dst = payload
+	in.done(len(payload))
+	return nil
+}
+
+func (in *inbound) open(ctx context.Context, dst *[]byte) ([]byte, error) {
+	if err := in.enter(ctx); err != nil {
+		return nil, err
+	}
+	payload, err := in.receive(ctx, dst)
+	if err != nil {
+		in.keepBody()
+		in.release()
+		in.mu.Lock()
+		in.stats.Reads = in.calls
+		in.leaveLocked()
+		in.mu.Unlock()
+	}
+	return payload, err
+}
+
+// done ends what next began, for a payload of n bytes.
+func (in *inbound) done(n int) {
+	if in.pooled != nil && !in.large {
+		in.returnBody()
+	}
+	in.release()
+	in.mu.Lock()
+	in.stats.Received++
+	in.stats.BytesReceived += uint64(n)
+	in.stats.Reads = in.calls
+	in.leaveLocked()
+	in.mu.Unlock()
+}
+
+func (in *inbound) receive(ctx context.Context, dst *[]byte) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for empty := 0; ; {
+		if in.hasUnread.Load() {
+			if payload, ok := in.takeUnread(); ok {
+				return payload, nil
+			}
+		}
+		if payload, err := in.take(dst); payload != nil || err != nil {
+			return payload, err
+		}
+		if in.fate != nil {
+			return nil, in.fate
+		}
+		n, err := in.src.read(ctx, in)
+		in.calls++
+		switch {
+		case n > 0:
+			in.arrived(n)
+			empty = 0
+		case err == errInterrupted:
+		case err == nil:
+			if empty++; empty == maxEmptyReads {
+				return nil, io.ErrNoProgress
+			}
+		default:
+			if err := in.ended(err); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// take returns the next payload if all of it has arrived, else nil. A payload of no bytes isn't nil.
+func (in *inbound) take(dst *[]byte) ([]byte, error) {
+	if in.skip > 0 {
+		return nil, nil
+	}
+	if in.large {
+		if len(in.body) < in.length {
+			return nil, nil
+		}
+		payload := in.body
+		in.large, in.body = false, nil
+		return payload, nil
+	}
+	size, length, err := parseHeader(in.chunk[in.start:in.end])
+	switch {
+	case err != nil:
+		in.fate = err
+		in.start = in.end
+		return nil, err
+	case size == 0:
+		return nil, nil
+	case length > uint64(in.maxMessage):
+		in.start += size
+		in.skip = length
+		in.dropSkipped()
+		return nil, &TooLargeError{Size: length, Limit: in.maxMessage}
+	}
+	n := int(length)
+	if n <= in.end-in.start-size {
+		at := in.start + size
+		in.start = at + n
+		return in.chunk[at:in.start:in.start], nil
+	}
+	if size+n > chunkSize {
+		in.start += size
+		in.beginBody(n, dst)
+	}
+	return nil, nil
+}
+
+// beginBody prepares to gather a message of n bytes outside the chunk, straight into *dst where that is given.
+func (in *inbound) beginBody(n int, dst *[]byte) {
+	in.large, in.length = true, n
+	if dst != nil {
+		in.body, in.lent = (*dst)[:0], true
+	} else {
+		in.pooled = bodies.Get().(*[]byte)
+		in.body = (*in.pooled)[:0]
+	}
+	in.body = append(in.body, in.chunk[in.start:in.end]...)
+	if in.pooled != nil {
+		*in.pooled = in.body[:0]
+	}
+	in.start = in.end
+	in.release()
+}
+
+// keepBody saves what has arrived of a message from the memory of a caller whose call ends before all has.
+func (in *inbound) keepBody() {
+	if in.lent {
+		in.body = slices.Clone(in.body)
+		in.lent = false
+	}
+}
+
+// returnBody gives a decoded message's memory back; *pooled holds it.
+func (in *inbound) returnBody() {
+	if cap(*in.pooled) <= maxPooledBody {
+		bodies.Put(in.pooled)
+	}
+	in.pooled = nil
+}
+
+// lend is where the source reads into: no further than the message, if that is large or refused.
+func (in *inbound) lend(waiting bool) []byte {
+	switch {
+	case in.large:
+		if len(in.body) == cap(in.body) {
+			in.growBody()
+		}
+		return in.body[len(in.body):min(cap(in.body), in.length, len(in.body)+maxRead)]
+	case in.chunk == nil && waiting:
+		in.chunk = borrowSmallChunk()
+	case in.chunk == nil:
+		in.chunk = borrowChunk()
+	case in.start == in.end:
+		in.start, in.end = 0, 0
+	case in.end == len(in.chunk):
+		in.compact()
+	}
+	room := in.chunk[in.end:]
+	if in.skip > 0 {
+		room = room[:min(uint64(len(room)), in.skip)]
+	}
+	return room
+}
+
+// growBody doubles body's memory, but never beyond the message: memory follows the bytes that have arrived, not the
+// length that was announced.
+func (in *inbound) growBody() {
+	grown := make([]byte, len(in.body), min(in.length, max(2*len(in.body), chunkSize)))
+	copy(grown, in.body)
+	in.body = grown
+	if in.pooled != nil {
+		*in.pooled = grown[:0]
+	}
+}
+
+// compact makes room behind the beginning of a frame that fills the chunk to its end.
+func (in *inbound) compact() {
+	old := in.chunk
+	if cap(old) < chunkSize {
+		in.chunk = borrowChunk()
+	}
+	in.end = copy(in.chunk, old[in.start:in.end])
+	in.start = 0
+	if cap(old) < chunkSize {
+		returnChunk(old)
+	}
+}
+
+func (in *inbound) unlend() { in.release() }
+
+// release returns the chunk if nothing is in it.
+func (in *inbound) release() {
+	if in.chunk != nil && in.start == in.end {
+		returnChunk(in.chunk)
+		in.chunk, in.start, in.end = nil, 0, 0
+	}
+}
+
+// arrived takes note of n bytes that were read into what lend returned.
+func (in *inbound) arrived(n int) {
+	if in.large {
+		in.body = in.body[:len(in.body)+n]
+		return
+	}
+	in.end += n
+	in.dropSkipped()
+}
+
+func (in *inbound) dropSkipped() {
+	n := min(in.skip, uint64(in.end-in.start))
+	in.start += int(n)
+	in.skip -= n
+}
+
+// ended turns the stream's error into the reader's. It returns nil where it has set fate.
+func (in *inbound) ended(err error) error {
+	if closed := in.closed(); closed != nil {
+		return closed
+	}
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	in.fate = io.EOF
+	if in.large || in.skip > 0 || in.start < in.end {
+		in.fate = io.ErrUnexpectedEOF
+	}
+	return nil
+}
+
+// giveBack makes payload, which next returned earlier, the next message again. The memory is the inbound's from here.
+func (in *inbound) giveBack(payload []byte) {
+	in.mu.Lock()
+	in.unread = append(in.unread, payload)
+	in.hasUnread.Store(true)
+	in.stats.Received--
+	in.stats.BytesReceived -= uint64(len(payload))
+	in.mu.Unlock()
+	in.src.interrupt() // a Get that waits for bytes must look again
+}
+
+func (in *inbound) takeUnread() ([]byte, bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.unread) == 0 {
+		return nil, false
+	}
+	payload := in.unread[0]
+	in.unread = slices.Delete(in.unread, 0, 1)
+	in.hasUnread.Store(len(in.unread) > 0)
+	return payload, true
+}
+
+// shutdown closes the end; with ifIdle only if no call is under way.
+func (in *inbound) shutdown(ifIdle bool) error {
+	if err := in.shut(ErrClosed, ifIdle); err != nil {
+		return err
+	}
+	return in.src.close()
+}
+
+func (in *inbound) snapshot() Stats {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.stats
+}

@@ -1,0 +1,317 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+)
+
+// outbound is the writing half of an end, for messages of any type: it puts whole frames into a sink.
+//
+// A Put that finds nobody writing writes its frame itself. Otherwise its frame waits in line, and the drain, a goroutine
+// that lives only while there is something to do, writes in one call what has come together. The drain also writes the
+// queue: what buffered Puts left there, and the rest of a frame whose Put was cancelled halfway.
+type outbound struct {
+	stream     io.Closer
+	dst        sink
+	maxMessage int
+	buffer     int // bytes of frames that may be queued
+
+	mu      sync.Mutex
+	err     error // why the end can't be used any more: ErrClosed or ErrMoved
+	closing bool  // Close has begun: no new calls, but what was accepted is still sent
+	broken  error // what ended the stream under us
+	lost    bool  // broken took accepted messages with it
+
+	ops     int           // calls under way
+	feeds   int           // channels of Chan being read
+	stop    chan struct{} // tells them to end; made by the first
+	writing bool          // somebody is: a Put, the drain, or Spawn while it moves the end. If not, nothing waits
+	moving  bool          // it is Spawn
+	queue   []byte        // bytes that no cancel takes back
+	line    []*put        // frames whose Puts wait
+
+	crowd    int // above 0: Puts have lately come together
+	yielding int // Puts of a crowd that will look after the line when they run again
+
+	batch   batch         // what is being written for several
+	begun   uint64        // batches begun
+	ended   uint64        // batches ended
+	changed chan struct{} // closed when any of this changes; made by the first who waits
+	stats   Stats
+}
+
+func newOutbound(stream io.WriteCloser, maxMessage, buffer int) *outbound {
+	return &outbound{stream: stream, dst: newSink(stream), maxMessage: maxMessage, buffer: buffer}
+}
+
+// put is one frame on its way, and the call that waits for it.
+type put struct {
+	room  []byte // memory of frame, kept when put is reused
+	frame []byte // header and payload, or the first part of it
+	body  []byte // the rest of a large payload, in the memory of Put's caller
+
+	result     chan error // of the call; has room for one
+	start, end int        // the frame's place in its batch
+	cancelled  error      // the ctx error of a call that wants to leave
+	left       bool       // the call has left: nobody receives result, and put isn't reused
+	feeding    bool       // the message comes from a channel of Chan, so it was accepted before Close
+}
+
+var puts = sync.Pool{New: func() any { return &put{result: make(chan error, 1)} }}
+
+// maxPooledRoom is how much memory, in bytes, a put may keep for its next use.
+const maxPooledRoom = 1 << 20
+
+func newPut() *put {
+	p := puts.Get().(*put)
+	if p.room == nil {
+		p.room = make([]byte, shortHeader, 512)
+	}
+	p.room = p.room[:shortHeader]
+	return p
+}
+
+func (p *put) free() {
+	if p.left {
+		return
+	}
+	if cap(p.room) > maxPooledRoom {
+		p.room = nil
+	}
+	p.frame, p.body, p.cancelled, p.feeding = nil, nil, nil, false
+	puts.Put(p)
+}
+
+func (p *put) size() int { return len(p.frame) + len(p.body) }
+
+// copyLimit is up to where, in bytes, a payload is copied behind its header so that one write takes both.
+const copyLimit = chunkSize - shortHeader
+
+// send sends a message. It blocks until all of it is in the stream or, where it fits into the buffer, in the queue. The
+// payload is what follows shortHeader bytes in p.room, and then body.
+func (out *outbound) send(ctx context.Context, p *put, body []byte) error {
+	n := len(p.room) - shortHeader + len(body)
+	if n > out.maxMessage {
+		return &TooLargeError{Size: uint64(n), Limit: out.maxMessage}
+	}
+	switch {
+	case n < longLength:
+		p.frame, p.body = p.room, body
+		appendHeader(p.room[:0], n)
+	case len(body) > 0:
+		p.frame, p.body = append(appendHeader(nil, n), p.room[shortHeader:]...), body
+	default:
+		p.frame, p.body = appendHeader(nil, n), p.room[shortHeader:]
+	}
+
+	out.mu.Lock()
+	if err := out.refusal(ctx, p.feeding); err != nil {
+		out.mu.Unlock()
+		return err
+	}
+	if out.fits(p) && len(out.line) == 0 {
+		out.enqueue(p)
+		out.startDrain()
+		out.mu.Unlock()
+		return nil
+	}
+	out.ops++
+	if !out.writing && out.crowd == 0 && out.dst.interruptible() {
+		out.writing = true
+		out.mu.Unlock()
+		return out.writeAlone(ctx, p)
+	}
+	out.line = append(out.line, p)
+	if out.crowd > 0 && out.dst.interruptible() {
+		out.writeTogether(ctx, p)
+	} else {
+		out.startDrain()
+	}
+	out.mu.Unlock()
+	return out.await(ctx, p)
+}
+
+// refusal says why a new call can't begin.
+func (out *outbound) refusal(ctx context.Context, feeding bool) error {
+	switch {
+	case out.err != nil:
+		return out.err
+	case out.closing && !feeding:
+		return ErrClosed
+	case out.broken != nil:
+		return out.broken
+	}
+	return ctx.Err()
+}
+
+func (out *outbound) fits(p *put) bool {
+	return out.buffer > 0 && !out.moving && len(out.queue)+p.size() <= out.buffer
+}
+
+func (out *outbound) enqueue(p *put) {
+	if out.queue == nil {
+		out.queue = borrowChunk()[:0]
+	}
+	out.queue = append(append(out.queue, p.frame...), p.body...)
+	out.count(p)
+}
+
+func (out *outbound) count(p *put) {
+	out.stats.Sent++
+	out.stats.BytesSent += uint64(p.size())
+}
+
+func (out *outbound) startDrain() {
+	if !out.writing {
+		out.writing = true
+		go out.drain()
+	}
+}
+
+// writeAlone writes p on its caller's goroutine: the fast path, without a switch to another one.
+func (out *outbound) writeAlone(ctx context.Context, p *put) error {
+	head, body, calls := p.frame, p.body, uint64(0)
+	var err error
+	for {
+		var n int
+		n, err = out.dst.write(ctx, head, body)
+		calls++
+		head, body = cut(head, body, n)
+		if err != errInterrupted {
+			break
+		}
+	}
+
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	out.stats.Writes += calls
+	out.ops--
+	rest := len(head) + len(body)
+	switch {
+	case rest == 0:
+		out.count(p)
+		err = nil
+	case err != ctx.Err():
+		return out.breakOff(err)
+	case rest < p.size():
+		out.queue = slices.Concat(head, body, out.queue)
+		out.count(p)
+		err = partial(err)
+	}
+	out.passOn()
+	return err
+}
+
+// cut takes the first n bytes off head and body.
+func cut(head, body []byte, n int) (_, _ []byte) {
+	if n < len(head) {
+		return head[n:], body
+	}
+	return nil, body[n-len(head):]
+}
+
+func partial(cause error) error { return fmt.Errorf("%w: %w", cause, ErrPartial) }
+
+// passOn is what a writer does who has finished: the drain goes on if there is anything to do.
+func (out *outbound) passOn() {
+	out.writing, out.moving = false, false
+	if len(out.queue) > 0 || len(out.line) > 0 && out.yielding == 0 || !out.batch.empty() {
+		out.startDrain()
+	}
+	out.notify()
+}
+
+// await waits for the drain to write p.
+func (out *outbound) await(ctx context.Context, p *put) error {
+	select {
+	case err := <-p.result:
+		return err
+	case <-ctx.Done():
+	}
+
+	out.mu.Lock()
+	if i := slices.Index(out.line, p); i >= 0 {
+		defer out.mu.Unlock()
+		out.line = slices.Delete(out.line, i, i+1)
+		out.ops--
+		return ctx.Err()
+	}
+	if out.dst.interruptible() { // then the drain answers at once
+		p.cancelled = ctx.Err()
+		out.mu.Unlock()
+		out.dst.interrupt()
+		return <-p.result
+	}
+	defer out.mu.Unlock()
+	select {
+	case err := <-p.result:
+		return err
+	default: // a Write that can't be stopped has it
+		p.left = true
+		return partial(ctx.Err())
+	}
+}
+
+// finish answers the Put of p.
+func (out *outbound) finish(p *put, err error) {
+	out.ops--
+	if !p.left {
+		p.result <- err
+	}
+}
+
+// breakOff ends everything after a failed write, whose position in the stream nobody knows, and returns the error of all
+// calls from now on.
+func (out *outbound) breakOff(err error) error {
+	if out.err != nil {
+		err = out.err
+	} else {
+		if isPeerClosed(err) || errors.Is(err, io.ErrClosedPipe) {
+			err = fmt.Errorf("%w (%w)", ErrPeerClosed, err)
+		}
+		out.broken = err
+		out.lost = len(out.queue) > 0 || len(out.batch.head)+len(out.batch.body) > 0 && len(out.batch.puts) == 0
+	}
+	out.stopFeeds()
+	out.dropAll(err)
+	out.batch.head, out.batch.body = nil, nil
+	out.writing = false
+	out.notify()
+	return err
+}
+
+// dropAll answers every waiting Put with err and forgets what is queued.
+func (out *outbound) dropAll(err error) {
+	for _, p := range slices.Concat(out.batch.puts, out.line) {
+		out.finish(p, err)
+	}
+	out.queue, out.line, out.batch.puts = nil, nil, nil
+}
+
+// notify wakes all who wait for a change.
+func (out *outbound) notify() {
+	if out.changed != nil {
+		close(out.changed)
+		out.changed = nil
+	}
+}
+
+// waitChange unlocks mu, waits for a change or the end of ctx, and locks mu again.
+func (out *outbound) waitChange(ctx context.Context) error {
+	if out.changed == nil {
+		out.changed = make(chan struct{})
+	}
+	changed := out.changed
+	out.mu.Unlock()
+	defer out.mu.Lock()
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,273 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"time"
+	"weak"
+)
+
+// errInterrupted is what a blocked read or write returns that was woken for another reason than its own ctx.
+// Nothing is wrong: the caller looks at its state again and goes on.
+var errInterrupted = errors.New("interrupted")
+
+// source is the byte stream under a reading end. One goroutine at a time calls read; the others may come at any time.
+type source interface {
+	// read waits for bytes and reads some of them into what mem lends. It returns ctx.Err() when ctx ends,
+	// errInterrupted after interrupt; then no byte is lost: what arrives later is for the next read.
+	read(ctx context.Context, mem lender) (int, error)
+	interrupt()
+	close() error
+}
+
+// lender gives the memory to read into.
+type lender interface {
+	// lend returns it; waiting says that it will be held while no byte is there yet, so that it should be small.
+	lend(waiting bool) []byte
+	// unlend takes it back unused.
+	unlend()
+}
+
+// sink is the byte stream under a writing end. One goroutine at a time calls write; the others may come at any time.
+type sink interface {
+	// write writes head, then body, and returns how many bytes of both are written. It returns early with ctx.Err()
+	// when ctx ends, and with errInterrupted after interrupt.
+	write(ctx context.Context, head, body []byte) (int, error)
+	// interruptible says whether ctx and interrupt work. Where they don't, write may block until close.
+	interruptible() bool
+	interrupt()
+	close() error
+}
+
+type readDeadliner interface{ SetReadDeadline(time.Time) error }
+
+type writeDeadliner interface{ SetWriteDeadline(time.Time) error }
+
+// newSource wraps r in the kind of source that can do most with it.
+func newSource(r io.ReadCloser) source {
+	d, ok := r.(readDeadliner)
+	if !ok || d.SetReadDeadline(time.Time{}) != nil {
+		return &pumpSource{stream: r}
+	}
+	return &deadlineSource{stream: r, fd: newFDReader(r), wake: interrupter{setDeadline: d.SetReadDeadline}}
+}
+
+// newSink wraps w in the kind of sink that can do most with it.
+func newSink(w io.WriteCloser) sink {
+	s := &streamSink{stream: w, fd: newFDWriter(w)}
+	if d, ok := w.(writeDeadliner); ok && d.SetWriteDeadline(time.Time{}) == nil {
+		s.wake = interrupter{setDeadline: d.SetWriteDeadline}
+	}
+	return s
+}
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+// interrupter wakes a blocked read or write by a deadline in the past, when a ctx ends or when it is told to.
+//
+// A wake may come late and hit a later call, which then has nothing to do with it. So whoever finds his call past the
+// deadline first clears it, then looks at his own ctx, and only then tries again: in this order no wake is lost.
+type interrupter struct {
+	setDeadline func(time.Time) error // nil: the stream has none
+
+	done <-chan struct{} // Done of the ctx that fire is registered with; only for the call under way
+
+	mu   sync.Mutex
+	stop func() bool // takes the registration back
+}
+
+// arm makes the end of ctx wake the call under way. It stays registered afterwards, because programs use the same ctx
+// again and again, and registering costs allocations. Only a weak reference is registered, so that an end which was
+// dropped without Close can still be collected.
+func (i *interrupter) arm(ctx context.Context) {
+	done := ctx.Done()
+	if done == nil || done == i.done || i.setDeadline == nil {
+		return
+	}
+	i.done = done
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.stop != nil {
+		i.stop()
+	}
+	w := weak.Make(i)
+	i.stop = context.AfterFunc(ctx, func() {
+		if i := w.Value(); i != nil {
+			i.fire()
+		}
+	})
+}
+
+func (i *interrupter) disarm() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.stop != nil {
+		i.stop()
+	}
+	i.stop = nil
+}
+
+// fire fails only on a closed stream, where nobody is left to wake.
+func (i *interrupter) fire() { _ = i.setDeadline(longAgo) }
+
+// settle turns the error of a read or write into what source and sink promise.
+func (i *interrupter) settle(ctx context.Context, err error) error {
+	if i.setDeadline == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	if err := i.setDeadline(time.Time{}); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return errInterrupted
+}
+
+// deadlineSource reads a stream with deadlines: a pipe, a net.Conn.
+type deadlineSource struct {
+	stream io.ReadCloser
+	fd     fdReader
+	wake   interrupter
+}
+
+func (s *deadlineSource) read(ctx context.Context, mem lender) (int, error) {
+	s.wake.arm(ctx)
+	n, err := s.fd.read(mem)
+	if n > 0 {
+		return n, nil // an error that lasts comes again
+	}
+	return 0, s.wake.settle(ctx, err)
+}
+
+func (s *deadlineSource) interrupt() { s.wake.fire() }
+
+func (s *deadlineSource) close() error {
+	s.wake.disarm()
+	return s.stream.Close()
+}
+
+// streamSink writes to any stream; to one with deadlines interruptibly.
+type streamSink struct {
+	stream io.WriteCloser
+	fd     fdWriter
+	wake   interrupter
+}
+
+func (s *streamSink) write(ctx context.Context, head, body []byte) (int, error) {
+	s.wake.arm(ctx)
+	n, err := s.fd.write(head, body)
+	return n, s.wake.settle(ctx, err)
+}
+
+func (s *streamSink) interruptible() bool { return s.wake.setDeadline != nil }
+
+func (s *streamSink) interrupt() {
+	if s.interruptible() {
+		s.wake.fire()
+	}
+}
+
+func (s *streamSink) close() error {
+	s.wake.disarm()
+	return s.stream.Close()
+}
+
+// readSome reads into memory that is held while r blocks.
+func readSome(r io.Reader, mem lender) (int, error) {
+	n, err := r.Read(mem.lend(true))
+	if n == 0 {
+		mem.unlend()
+	}
+	return n, err
+}
+
+// writeBoth writes two slices to a stream that is no file.
+func writeBoth(w io.Writer, head, body []byte) (int, error) {
+	n, err := w.Write(head)
+	if err != nil || len(body) == 0 {
+		return n, err
+	}
+	m, err := w.Write(body)
+	return n + m, err
+}
+
+// pumpSource reads a stream without deadlines. A goroutine of its own sits in each Read, so that a Get can leave when its
+// ctx ends; what that Read brings in later goes to the next Get. There is at most one, and it ends with its Read.
+type pumpSource struct {
+	stream io.ReadCloser
+
+	// Used only by the goroutine inside read, as are the fields of what it receives from results.
+	results chan pumped   // nil until the first read
+	kicked  chan struct{} // interrupt
+	once    sync.Once     // makes both
+	waiting bool          // a Read is under way
+	got     pumped        // received, not yet read out
+}
+
+// pumped is what one Read returned.
+type pumped struct {
+	chunk []byte // borrowed
+	data  []byte // part of chunk that is not read out
+	err   error
+}
+
+func (s *pumpSource) init() {
+	s.once.Do(func() {
+		s.results, s.kicked = make(chan pumped, 1), make(chan struct{}, 1)
+	})
+}
+
+func (s *pumpSource) read(ctx context.Context, mem lender) (int, error) {
+	s.init()
+	if len(s.got.data) == 0 && s.got.err == nil {
+		if !s.waiting {
+			s.waiting = true
+			go s.pump()
+		}
+		select {
+		case s.got = <-s.results:
+			s.waiting = false
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-s.kicked:
+			return 0, errInterrupted
+		}
+	}
+	if len(s.got.data) == 0 {
+		err := s.got.err
+		s.got = pumped{}
+		return 0, err
+	}
+	n := copy(mem.lend(false), s.got.data)
+	s.got.data = s.got.data[n:]
+	if len(s.got.data) == 0 && s.got.chunk != nil {
+		returnChunk(s.got.chunk)
+		s.got.chunk, s.got.data = nil, nil
+	}
+	return n, nil
+}
+
+func (s *pumpSource) pump() {
+	chunk := borrowChunk()
+	n, err := s.stream.Read(chunk)
+	s.results <- pumped{chunk: chunk, data: chunk[:n], err: err}
+}
+
+func (s *pumpSource) interrupt() {
+	s.init()
+	select {
+	case s.kicked <- struct{}{}:
+	default:
+	}
+}
+
+func (s *pumpSource) close() error {
+	err := s.stream.Close()
+	s.interrupt() // a stream's Close need not wake its Read
+	return err
+}
