@@ -1,7 +1,9 @@
 package gipc
 
 import (
+	"os"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,4 +14,41 @@ const maxRead = 1 << 30
 // setPipeSize asks for a pipe's capacity. It is a hint: a refusal, as above /proc/sys/fs/pipe-max-size, changes nothing.
 func setPipeSize(fd uintptr, size int) {
 	_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, fd, unix.F_SETPIPE_SZ, uintptr(size))
+}
+
+// executable is what a child runs. The link leads to the running program even when its file is replaced or deleted.
+func executable() (string, error) {
+	const self = "/proc/self/exe"
+	if _, err := os.Lstat(self); err == nil {
+		return self, nil
+	}
+	return os.Executable()
+}
+
+// awaitExit waits until a child has ended, and leaves it to be reaped: until then its pid is not used again.
+func awaitExit(pid int) {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// resetSignals undoes what exec leaves of the parent's ignored signals. Go's runtime respects an inherited SIG_IGN of
+// SIGHUP and SIGINT, and leaves those of job control alone.
+func resetSignals() {
+	const setSize = 8                                 // of the kernel's sigset_t
+	type sigaction struct{ handler, a, b, c uintptr } // as large as the kernel's, whose first field is the handler
+	for sig := uintptr(1); sig <= 64; sig++ {
+		var old, dfl sigaction
+		get := [...]uintptr{sig, 0, uintptr(unsafe.Pointer(&old)), setSize}
+		if _, _, e := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, get[0], get[1], get[2], get[3], 0, 0); e != 0 {
+			continue
+		}
+		const ignore = 1 // SIG_IGN
+		if old.handler == ignore && syscall.Signal(sig) != syscall.SIGPIPE {
+			_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&dfl)), 0, setSize, 0, 0)
+		}
+	}
 }

@@ -16,13 +16,13 @@ func newPipe(size int) (r, w *os.File, err error) {
 		return nil, nil, err
 	}
 	if size > 0 {
-		control(w, func(fd uintptr) { setPipeSize(fd, size) })
+		withFD(w, func(fd uintptr) { setPipeSize(fd, size) })
 	}
 	return r, w, nil
 }
 
-// control runs f with f's descriptor. Unlike Fd, it leaves the descriptor's mode alone.
-func control(file *os.File, f func(fd uintptr)) error {
+// withFD runs f with f's descriptor. Unlike Fd, it leaves the descriptor's mode alone.
+func withFD(file *os.File, f func(fd uintptr)) error {
 	rc, err := file.SyscallConn()
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func control(file *os.File, f func(fd uintptr)) error {
 func fdNumber(stream any) (n int) {
 	n = -1
 	if file, ok := stream.(*os.File); ok {
-		_ = control(file, func(fd uintptr) { n = int(fd) })
+		_ = withFD(file, func(fd uintptr) { n = int(fd) })
 	}
 	return n
 }

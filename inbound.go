@@ -35,6 +35,7 @@ type inbound struct {
 
 	hasUnread atomic.Bool // whether there may be any in unread
 	unread    [][]byte    // guarded by mu: payloads given back, which come before anything else
+	moving    bool        // guarded by mu: Spawn is inside
 	stats     Stats       // guarded by mu
 }
 

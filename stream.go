@@ -21,6 +21,10 @@ type source interface {
 	read(ctx context.Context, mem lender) (int, error)
 	interrupt()
 	close() error
+	// settled says whether no read goes on that a cancelled call has left behind. Then leftover returns the bytes that
+	// such a read brought in. Both only between reads.
+	settled() bool
+	leftover() []byte
 }
 
 // lender gives the memory to read into.
@@ -146,6 +150,10 @@ func (s *deadlineSource) read(ctx context.Context, mem lender) (int, error) {
 
 func (s *deadlineSource) interrupt() { s.wake.fire() }
 
+func (s *deadlineSource) settled() bool { return true }
+
+func (s *deadlineSource) leftover() []byte { return nil }
+
 func (s *deadlineSource) close() error {
 	s.wake.disarm()
 	return s.stream.Close()
@@ -265,6 +273,16 @@ func (s *pumpSource) interrupt() {
 	default:
 	}
 }
+
+func (s *pumpSource) settled() bool {
+	s.init()
+	if s.waiting && len(s.results) > 0 {
+		s.got, s.waiting = <-s.results, false
+	}
+	return !s.waiting
+}
+
+func (s *pumpSource) leftover() []byte { return s.got.data }
 
 func (s *pumpSource) close() error {
 	err := s.stream.Close()

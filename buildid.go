@@ -1,0 +1,57 @@
+package gipc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"os"
+	"runtime/debug"
+	"sync"
+)
+
+// buildID identifies the build of the running program: the ID that the Go linker wrote into the executable, or, where it
+// was told not to, what the module system knows. It is found once, as early as Init, since the file may be replaced.
+var buildID = sync.OnceValue(func() string {
+	if id := linkedID(); id != "" {
+		return id
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.String()
+	}
+	return ""
+})
+
+// linkedID reads the build ID from the first part of the executable, where the linker puts it.
+func linkedID() string {
+	path, err := executable()
+	if err != nil {
+		return ""
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	start := make([]byte, 32<<10)
+	n, err := io.ReadFull(f, start)
+	if err != nil && err != io.ErrUnexpectedEOF {
+		return ""
+	}
+	return findID(start[:n])
+}
+
+// findID finds the ELF note of type 4 and owner "Go", or the text that Mach-O and PE files have instead.
+func findID(b []byte) string {
+	owner := []byte("\x04\x00\x00\x00Go\x00\x00")
+	if i := bytes.Index(b, owner); i >= 4 {
+		size := int(binary.LittleEndian.Uint32(b[i-4:]))
+		if id := b[i+len(owner):]; size <= len(id) {
+			return string(id[:size])
+		}
+	}
+	_, after, found := bytes.Cut(b, []byte("\xff Go build ID: \""))
+	if id, _, ended := bytes.Cut(after, []byte("\"\n \xff")); found && ended {
+		return string(id)
+	}
+	return ""
+}

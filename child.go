@@ -1,0 +1,202 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// Exit codes of a child that this package ends.
+const (
+	exitFailed   = 1  // the entrypoint returned an error
+	exitNoParent = 70 // the parent is gone, or never was
+)
+
+var (
+	errAsked      = errors.New("gipc: the parent asked this process to stop")
+	errParentGone = errors.New("gipc: the parent process is gone")
+)
+
+// orphaned is closed when this process's parent is gone. It is never closed in a process that is no child.
+var orphaned = make(chan struct{})
+
+// inherited is the child's side of a Spawn.
+type inherited struct {
+	fds     []uintptr
+	control *control
+	began   chan beginning // receives one
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+}
+
+// beginning is what the child is told to do.
+type beginning struct {
+	hello
+	args []byte
+}
+
+func newInherited(fds []uintptr) *inherited {
+	in := openInherited(fds[controlIn], true)
+	out := openInherited(fds[controlOut], true)
+	c := &inherited{fds: fds, control: newControl(asPipeEnd(in), asPipeEnd(out)), began: make(chan beginning, 1)}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	return c
+}
+
+// serve reads what the parent sends until the parent is gone, and then ends this process.
+func (c *inherited) serve() {
+	grace := defaultGrace
+	b, err := c.receiveBeginning()
+	if err == nil {
+		grace = b.Grace
+		c.began <- b
+	}
+	for err == nil {
+		var o order
+		if err = c.control.receive(context.Background(), &o); err == nil && o.Stop {
+			c.cancel(errAsked)
+		}
+	}
+	c.cancel(errParentGone)
+	close(orphaned)
+	time.Sleep(grace)
+	exitWithGroup(exitNoParent)
+}
+
+func (c *inherited) receiveBeginning() (b beginning, err error) {
+	ctx := context.Background()
+	if err := c.control.receive(ctx, &b.hello); err != nil {
+		return b, err
+	}
+	b.args, err = c.control.r.Get(ctx)
+	return b, err
+}
+
+// run runs the entrypoint and ends the process.
+func (c *inherited) run() {
+	var b beginning
+	select {
+	case b = <-c.began:
+	case <-orphaned:
+		os.Exit(exitNoParent)
+	}
+	call, refused := c.prepare(b)
+	if refused != nil {
+		c.tell(*refused)
+		os.Exit(exitFailed)
+	}
+	if !c.tell(report{Ready: true}) {
+		os.Exit(exitNoParent)
+	}
+	err := callEntrypoint(c.ctx, call)
+	end := c.outcome(err)
+	c.cancel(nil)
+	call.finish(b.Grace)
+	c.tell(end)
+	if end.Failed {
+		os.Exit(exitFailed)
+	}
+	os.Exit(0)
+}
+
+// tell sends a report. It says whether the parent is there to read it.
+func (c *inherited) tell(r report) bool {
+	return c.control.send(context.Background(), r) == nil
+}
+
+// prepare makes the entrypoint's call out of what the parent sent, or says why it can't be made.
+func (c *inherited) prepare(b beginning) (*call, *report) {
+	if mine := buildID(); b.Build != mine {
+		return nil, &report{Refused: refusedBuild, Text: fmt.Sprintf("parent %q, child %q", b.Build, mine)}
+	}
+	entry, ok := lookupEntrypoint(b.Entrypoint)
+	if !ok {
+		return nil, &report{Refused: refusedEntrypoint, Text: strings.Join(entrypointNames(), ", ")}
+	}
+	crash := openInherited(c.fds[crashOut], false)
+	if err := debug.SetCrashOutput(crash, debug.CrashOptions{}); err != nil {
+		return nil, &report{Refused: refusedArgs, Text: "crash reports: " + err.Error()}
+	}
+	_ = crash.Close() // the runtime has a duplicate
+
+	adopting.Store(true)
+	defer adopting.Store(false)
+	call, err := entry.prepare(b.args, func(args any) ([]half, error) {
+		return adoptAll(args, b.Passed, b.Uses, func(i int, nonBlocking bool) *os.File {
+			return openInherited(c.fds[firstPassed+i], nonBlocking)
+		})
+	})
+	if err != nil {
+		return nil, &report{Refused: refusedArgs, Text: err.Error()}
+	}
+	return call, nil
+}
+
+// outcome is the report of what the entrypoint returned. It is made before the ctx is cancelled for good.
+func (c *inherited) outcome(err error) report {
+	if err == nil {
+		return report{}
+	}
+	r := report{Failed: true, Text: err.Error()}
+	switch {
+	case errors.Is(err, context.Canceled):
+		r.Ctx = ctxCanceled
+	case errors.Is(err, context.DeadlineExceeded):
+		r.Ctx = ctxDeadline
+	}
+	return r
+}
+
+// call is an entrypoint with its arguments.
+type call struct {
+	fn     func(ctx context.Context) error
+	halves []half // that came with the arguments
+}
+
+// finish sends what the entrypoint left in the buffers of its Writers, for at most grace.
+func (c *call) finish(grace time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	for _, h := range c.halves {
+		if out, ok := h.(*outbound); ok {
+			_ = out.waitSent(ctx) // its reader may be gone, or full: nobody is left to be told
+		}
+	}
+}
+
+// callEntrypoint runs the entrypoint on the main goroutine. A panic is left alone: it ends the process, and the runtime
+// reports it. runtime.Goexit, which would leave a process without a main goroutine, becomes an error.
+func callEntrypoint(ctx context.Context, c *call) (err error) {
+	returned := false
+	defer func() {
+		if !returned && isGoexit() {
+			fmt.Fprintln(os.Stderr, "gipc: the entrypoint called runtime.Goexit")
+			inheritance.tell(report{Failed: true, Text: "the entrypoint called runtime.Goexit"})
+			os.Exit(exitFailed)
+		}
+	}()
+	err = c.fn(ctx)
+	returned = true
+	return err
+}
+
+// isGoexit says whether a deferred function runs because of runtime.Goexit and not because of a panic: recover could
+// tell, but would spoil the panic's report.
+func isGoexit() bool {
+	pcs := make([]uintptr, 16)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
+	for {
+		frame, more := frames.Next()
+		if frame.Function == "runtime.Goexit" {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package gipc
+
+import (
+	"context"
+	"math"
+	"os"
+	"time"
+)
+
+// The control channel is two pipes between a parent and its child, with frames of CBOR. The parent sends a hello, then
+// the arguments as a frame of their own, then orders; its end of the pipe going away means that the parent is gone. The
+// child sends reports.
+
+// hello is what the parent sends first. Its shape must stay readable for other versions of this package: they compare
+// Build and refuse.
+type hello struct {
+	Build      string // identity of the executable
+	Entrypoint string
+	Grace      time.Duration // between asking and killing
+	Passed     []passedEnd
+	Uses       []int // see handover
+}
+
+// order is what the parent sends later.
+type order struct {
+	Stop bool
+}
+
+// report is what the child sends: that it is ready, or why it can't be, and finally what its entrypoint returned.
+type report struct {
+	Ready   bool
+	Refused refusal
+	Failed  bool   // the entrypoint returned an error
+	Text    string // of that error, or details of the refusal
+	Ctx     ctxEnd // which error of its ctx that error was
+}
+
+type refusal int
+
+const (
+	refusedNot refusal = iota
+	refusedBuild
+	refusedEntrypoint
+	refusedArgs
+)
+
+type ctxEnd int
+
+const (
+	ctxNone ctxEnd = iota
+	ctxCanceled
+	ctxDeadline
+)
+
+// control is one process's side of the control channel.
+type control struct {
+	r *Reader[[]byte]
+	w *Writer[[]byte]
+}
+
+func newControl(r, w pipeEnd) *control {
+	o := Options[[]byte]{Codec: Raw{}, MaxMessage: math.MaxInt}
+	return &control{r: newReader[[]byte](r, o), w: newWriter[[]byte](w, o)}
+}
+
+func (c *control) send(ctx context.Context, message any) error {
+	b, err := appendCBOR(nil, message)
+	if err != nil {
+		return err
+	}
+	return c.w.Put(ctx, b)
+}
+
+func (c *control) receive(ctx context.Context, message any) error {
+	b, err := c.r.Get(ctx)
+	if err != nil {
+		return err
+	}
+	return decodeCBOR(b, message)
+}
+
+func (c *control) close() {
+	_ = c.w.CloseNow() // nothing is queued
+	_ = c.r.Close()
+}
+
+// The descriptors that every child gets before those of its arguments.
+const (
+	controlIn  = iota // orders
+	controlOut        // reports
+	crashOut          // what the runtime prints when the child crashes
+	firstPassed
+)
+
+// inheritance is what a child process got from its parent. Nil in any other process.
+var inheritance *inherited
+
+// init claims the descriptors before any other package can start a process that would get them too, and watches the
+// parent from then on: a child may be busy for long before its main calls Init.
+func init() {
+	fds, ok, err := inherit()
+	if err != nil {
+		os.Stderr.WriteString("gipc: this process can't take over what its parent handed to it: " + err.Error() + "\n")
+		os.Exit(exitNoParent)
+	}
+	if ok {
+		inheritance = newInherited(fds)
+		go inheritance.serve()
+	}
+}

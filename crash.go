@@ -1,0 +1,59 @@
+package gipc
+
+import (
+	"bytes"
+	"io"
+	"strings"
+)
+
+// maxCrash is how much of a crash report is kept, in bytes. The crashed goroutine comes first.
+const maxCrash = 256 << 10
+
+// readCrash reads what the runtime printed, up to the end of the child; what is above maxCrash is read and dropped, so
+// that a crashing child never waits.
+func readCrash(r io.Reader) ([]byte, error) {
+	var kept bytes.Buffer
+	if _, err := io.CopyN(&kept, r, maxCrash); err != nil {
+		if err == io.EOF {
+			err = nil
+		}
+		return kept.Bytes(), err
+	}
+	_, err := io.Copy(io.Discard, r)
+	return kept.Bytes(), err
+}
+
+// unnamedCrash is the value of a fatal error whose text is unknown.
+const unnamedCrash = "fatal error (its text is in the child's stderr)"
+
+// explainCrash returns the value and stack of a crash. The runtime prints the text of a fatal error before it begins to
+// copy to the crash output, so that only the child's stderr has it.
+func explainCrash(report, stderr []byte) (value string, stack []byte) {
+	value, stack = parseCrash(report)
+	if value == "" {
+		value, _ = parseCrash(stderr)
+	}
+	if value == "" {
+		value = unnamedCrash
+	}
+	return value, stack
+}
+
+// parseCrash splits a report of Go's runtime into the panic's value, or the fatal error, and the stack of its goroutine.
+func parseCrash(text []byte) (value string, stack []byte) {
+	head, stack := text, []byte(nil)
+	if i := bytes.Index(append([]byte("\n"), text...), []byte("\ngoroutine ")); i >= 0 {
+		head, stack = text[:i], text[i:]
+	}
+	if i := bytes.Index(stack, []byte("\n\n")); i >= 0 {
+		stack = stack[:i+1]
+	}
+	value = string(head)
+	for _, mark := range []string{"panic: ", "fatal error: "} {
+		if i := strings.Index("\n"+value, "\n"+mark); i >= 0 {
+			value = value[i+len(mark):]
+			break
+		}
+	}
+	return strings.ReplaceAll(strings.TrimSpace(value), "\n\t", "\n"), stack // the runtime indents further lines
+}

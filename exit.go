@@ -1,0 +1,98 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// ExitError says how a child process ended, if not well. Err is matched through it by errors.Is and errors.As.
+type ExitError struct {
+	Name   string
+	PID    int
+	Code   int       // exit code; -N for death by signal N
+	Signal os.Signal // nil unless a signal ended it
+	Err    error     // what the entrypoint returned, as text; or why the child was terminated from here. If the entrypoint returned its ctx's error, it matches that
+	Panic  string    // panic value or fatal runtime error
+	Stack  []byte    // its goroutine's stack
+	Stderr []byte    // the last 16 KiB, where SpawnOptions.Stderr was a plain writer
+}
+
+func (e *ExitError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "gipc: child %s (pid %d) ", e.Name, e.PID)
+	switch {
+	case e.Panic != "":
+		fmt.Fprintf(&b, "crashed: %s", e.Panic)
+	case e.Signal != nil:
+		fmt.Fprintf(&b, "was ended by signal %d (%v)", -e.Code, e.Signal)
+	case e.Err != nil && e.Code == exitFailed:
+		b.WriteString("failed")
+	default:
+		fmt.Fprintf(&b, "exited with code %d", e.Code)
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	} else if last := lastLine(e.Stderr); last != "" && e.Panic == "" {
+		fmt.Fprintf(&b, "; its last words: %s", last)
+	}
+	return b.String()
+}
+
+func (e *ExitError) Unwrap() error { return e.Err }
+
+// asAsked says whether the entrypoint did no more than return the error of its ended ctx.
+func (e *ExitError) asAsked() bool {
+	var remote *remoteError
+	return e.Code == exitFailed && errors.As(e.Err, &remote) && remote.is != nil
+}
+
+func lastLine(text []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return lines[len(lines)-1]
+}
+
+// remoteError is an entrypoint's error in its parent.
+type remoteError struct {
+	text string
+	is   error // the ctx error it was
+}
+
+func (e *remoteError) Error() string { return e.text }
+
+func (e *remoteError) Unwrap() error { return e.is }
+
+// exitError explains the child's end; nil if it ended well. failure is what went wrong in serving it.
+func (p *Process) exitError(failure error) error {
+	e := &ExitError{Name: p.name, PID: p.pid, Err: failure}
+	if p.state != nil {
+		e.Code, e.Signal = exitStatus(p.state)
+	}
+	if e.Code == 0 && failure == nil && p.state != nil {
+		return nil
+	}
+	if p.stderr != nil {
+		e.Stderr = p.stderr.bytes()
+	}
+	switch {
+	case len(p.crash) > 0:
+		e.Panic, e.Stack = explainCrash(p.crash, e.Stderr)
+	case p.last.Failed && e.Code == exitFailed:
+		e.Err = &remoteError{text: p.last.Text, is: p.last.Ctx.asError()}
+	case p.reason != nil:
+		e.Err = p.reason
+	}
+	return e
+}
+
+func (c ctxEnd) asError() error {
+	switch c {
+	case ctxCanceled:
+		return context.Canceled
+	case ctxDeadline:
+		return context.DeadlineExceeded
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+//go:build unix
+
+package gipc
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+type (
+	pipeEnd     = *os.File
+	inheritable = *os.File // what a child can be given
+)
+
+func asPipeEnd(f *os.File) pipeEnd { return f }
+
+func asFile(end pipeEnd) *os.File { return end }
+
+// give makes an end of a new pipe, which is not used here, inheritable.
+func give(end pipeEnd) (inheritable, error) { return end, nil }
+
+// duplicate returns a second descriptor of a stream's file, for a child to inherit.
+func duplicate(stream io.Closer) (inheritable, error) {
+	file, ok := stream.(*os.File)
+	if !ok {
+		return duplicateOther(stream)
+	}
+	var dup int
+	var errDup error
+	err := withFD(file, func(fd uintptr) {
+		dup, errDup = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err = errors.Join(err, errDup); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(dup), file.Name()), nil
+}
+
+// duplicateOther takes the file of a net.Conn or net.Listener.
+func duplicateOther(stream io.Closer) (inheritable, error) {
+	if c, ok := stream.(interface{ File() (*os.File, error) }); ok {
+		return c.File()
+	}
+	return nil, errNoFile
+}
+
+// inheritedEnv tells a child how many descriptors it got, from 3 on.
+const inheritedEnv = "GIPC_INHERITED"
+
+const firstInherited = 3
+
+// attach makes a command's child inherit fds.
+func attach(cmd *exec.Cmd, fds []inheritable) {
+	cmd.ExtraFiles = fds
+	cmd.Env = append(cmd.Env, inheritedEnv+"="+strconv.Itoa(len(fds)))
+}
+
+// inherit finds what attach passed on, if this process was started so, and keeps it and the fact from any process that
+// this one starts. It also gives every signal its default disposition, whatever the parent ignored.
+func inherit() (fds []uintptr, ok bool, err error) {
+	value, ok := os.LookupEnv(inheritedEnv)
+	if !ok {
+		return nil, false, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := os.Unsetenv(inheritedEnv); err != nil {
+		return nil, false, err
+	}
+	for i := range n {
+		fd := firstInherited + i
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+			return nil, false, os.NewSyscallError("fcntl", err)
+		}
+		fds = append(fds, uintptr(fd))
+	}
+	if n < firstPassed {
+		return nil, false, errors.New("too few descriptors")
+	}
+	resetSignals()
+	return fds, true, nil
+}
+
+// openInherited makes a file of a descriptor. Without setting the mode here a file would have no deadlines, and Close
+// would wake nobody: os/exec may hand it over blocking.
+func openInherited(fd uintptr, nonBlocking bool) *os.File {
+	_ = syscall.SetNonblock(int(fd), nonBlocking) // fails only on what inherit has found not to be open
+	return os.NewFile(fd, "inherited")
+}
+
+// ownGroup starts a command's child in a process group of its own.
+func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+// killGroup kills a child that is not reaped yet, and the group that it leads.
+func killGroup(cmd *exec.Cmd) error {
+	if a := cmd.SysProcAttr; a != nil && (a.Setpgid && a.Pgid == 0 || a.Setsid) {
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != syscall.ESRCH && err != syscall.EPERM {
+			return os.NewSyscallError("kill", err)
+		}
+	}
+	return cmd.Process.Kill()
+}
+
+func terminate(p *Process) error { return p.Signal(syscall.SIGTERM) }
+
+// exitWithGroup ends this process and the group that it leads.
+func exitWithGroup(code int) {
+	if pid := syscall.Getpid(); syscall.Getpgrp() == pid {
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
+	}
+	os.Exit(code)
+}
+
+// exitStatus returns a code of -N for death by signal N.
+func exitStatus(state *os.ProcessState) (code int, sig os.Signal) {
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return -int(status.Signal()), status.Signal()
+	}
+	return state.ExitCode(), nil
+}

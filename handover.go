@@ -1,0 +1,399 @@
+package gipc
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// half is one direction of an end, as Spawn hands it over: an inbound or an outbound.
+type half interface {
+	// beginMove keeps everybody from the half, until abandonMove or finishMove. It fails if a call is under way.
+	beginMove(ctx context.Context) error
+	abandonMove()
+	// finishMove closes the half here; err is what later calls return.
+	finishMove(err error) error
+	// describeMove says what the child must know; only between beginMove and its end.
+	describeMove() passedEnd
+	// inheritable returns a second descriptor of the half's file.
+	inheritable() (inheritable, error)
+}
+
+// movable is implemented by *Reader, *Writer and *Duplex.
+type movable interface {
+	// halves returns what moves with the end. The codecs are known to RegisterCodec, or it fails.
+	halves() ([]movedHalf, error)
+	// adopt makes the end, which is zero, one of the given halves: as many as halves returned in the parent.
+	adopt([]adoptedHalf) error
+	isMoving() bool
+}
+
+type movedHalf struct {
+	half
+	codec string
+}
+
+type adoptedHalf struct {
+	half
+	passedEnd
+}
+
+// passedEnd is how a half, or a file, travels to the child. The descriptors themselves are inherited, in the same order.
+type passedEnd struct {
+	Kind        passedKind
+	Codec       string
+	MaxMessage  int
+	Buffer      int
+	NonBlocking bool   // the descriptor has deadlines
+	Name        string // of a file
+	Unread      []byte // read here and not delivered: it comes before what the descriptor gives
+	Skip        uint64 // bytes of a refused message to drop behind Unread
+}
+
+type passedKind int
+
+const (
+	passedReader passedKind = iota
+	passedWriter
+	passedFile
+)
+
+// handover is what one Spawn moves. Ends and files that occur several times in the arguments move once.
+type handover struct {
+	moved  []movedHalf // begun
+	files  []*os.File
+	passed []passedEnd   // of the halves, then of the files
+	fds    []inheritable // the same
+	uses   []int         // for each occurrence in the arguments, in walk's order: which of passed
+}
+
+// beginHandover finds all ends and files in args and keeps everybody from them, or fails and leaves them as they were.
+func beginHandover(ctx context.Context, args any) (_ *handover, err error) {
+	h := &handover{}
+	defer func() {
+		if err != nil {
+			h.abandon()
+		}
+	}()
+	index := map[any]int{}
+	var fileUses []int // positions in uses that count from the first file
+	err = walk(reflect.ValueOf(args), func(v any, path string) error {
+		if f, ok := v.(*os.File); ok {
+			i, seen := index[f]
+			if !seen {
+				i = len(h.files)
+				index[f] = i
+				h.files = append(h.files, f)
+			}
+			fileUses = append(fileUses, len(h.uses))
+			h.uses = append(h.uses, i)
+			return nil
+		}
+		halves, err := v.(movable).halves()
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		for _, m := range halves {
+			i, seen := index[m.half]
+			if !seen {
+				i = len(h.moved)
+				if err := m.beginMove(ctx); err != nil {
+					return fmt.Errorf("%s: %w", path, err)
+				}
+				index[m.half] = i
+				h.moved = append(h.moved, m)
+			}
+			h.uses = append(h.uses, i)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range fileUses {
+		h.uses[at] += len(h.moved)
+	}
+	return h, h.open()
+}
+
+// open makes the descriptors that the child inherits.
+func (h *handover) open() error {
+	for _, m := range h.moved {
+		fd, err := m.inheritable()
+		if err != nil {
+			return err
+		}
+		h.fds = append(h.fds, fd)
+		p := m.describeMove()
+		p.Codec = m.codec
+		h.passed = append(h.passed, p)
+	}
+	for _, f := range h.files {
+		fd, err := duplicate(f)
+		if err != nil {
+			return err
+		}
+		h.fds = append(h.fds, fd)
+		h.passed = append(h.passed, passedEnd{Kind: passedFile, Name: f.Name()})
+	}
+	return nil
+}
+
+// release closes the descriptors made for the child, once it has its own.
+func (h *handover) release() {
+	for _, fd := range h.fds {
+		_ = fd.Close() // a duplicate: closing it loses nothing
+	}
+	h.fds = nil
+}
+
+// abandon leaves everything as it was before.
+func (h *handover) abandon() {
+	h.release()
+	for _, m := range h.moved {
+		m.abandonMove()
+	}
+}
+
+// finish closes here what is the child's now.
+func (h *handover) finish(moved error) {
+	for _, m := range h.moved {
+		_ = m.finishMove(moved) // the child has its own descriptor
+	}
+	for _, f := range h.files {
+		_ = f.Close() // likewise
+	}
+}
+
+// adopting is set while this process decodes its arguments: only then may a decoder make ends.
+var adopting atomic.Bool
+
+// adoptAll fills in the ends and files in args, which is a pointer to freshly decoded arguments. open returns the
+// inherited descriptor i.
+func adoptAll(args any, passed []passedEnd, uses []int, open func(i int, nonBlocking bool) *os.File) ([]half, error) {
+	halves := make([]half, len(passed))
+	files := make([]*os.File, len(passed))
+	for i, p := range passed {
+		f := open(i, p.NonBlocking)
+		switch p.Kind {
+		case passedReader:
+			in := newInbound(f, p.MaxMessage)
+			in.seed(p.Unread, p.Skip)
+			halves[i] = in
+		case passedWriter:
+			halves[i] = newOutbound(f, p.MaxMessage, p.Buffer)
+		default:
+			files[i] = f
+		}
+	}
+	next := func() (int, error) {
+		if len(uses) == 0 {
+			return 0, errors.New("the arguments hold more ends than were handed over")
+		}
+		i := uses[0]
+		uses = uses[1:]
+		return i, nil
+	}
+	err := walk(reflect.ValueOf(args), func(v any, path string) error {
+		if f, ok := v.(*os.File); ok {
+			i, err := next()
+			if err == nil {
+				*f = *files[i]
+			}
+			return err
+		}
+		m := v.(movable)
+		var mine []adoptedHalf
+		for range halvesOf(m) {
+			i, err := next()
+			if err != nil {
+				return err
+			}
+			mine = append(mine, adoptedHalf{halves[i], passed[i]})
+		}
+		return m.adopt(mine)
+	})
+	return halves, err
+}
+
+// halvesOf is how many halves an end of m's type has.
+func halvesOf(m movable) int {
+	if _, ok := m.(interface{ CloseWrite() error }); ok {
+		return 2
+	}
+	return 1
+}
+
+var (
+	movableType = reflect.TypeFor[movable]()
+	fileType    = reflect.TypeFor[*os.File]()
+)
+
+// walk calls visit for every *Reader, *Writer, *Duplex and *os.File in v, in an order that is the same for equal values
+// in parent and child.
+func walk(v reflect.Value, visit func(v any, path string) error) error {
+	w := walker{visit: visit}
+	if !v.IsValid() {
+		return nil
+	}
+	return w.value(v, "args", 0)
+}
+
+type walker struct {
+	visit func(v any, path string) error
+}
+
+// maxDepth is how deep arguments may be nested; cycles, which can't be encoded, end there.
+const maxDepth = 10_000
+
+func (w *walker) value(v reflect.Value, path string, depth int) error {
+	t := v.Type()
+	if !mayHoldEnds(t) {
+		return nil
+	}
+	if depth > maxDepth {
+		return fmt.Errorf("%s: arguments are nested more than %d deep, or contain themselves", path[:40], maxDepth)
+	}
+	depth++
+	switch t.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return nil
+		}
+		if isEnd(t) {
+			return w.visit(v.Interface(), path)
+		}
+		return w.value(v.Elem(), path, depth)
+	case reflect.Interface:
+		return w.inInterface(v, path, depth)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if err := w.field(v.Field(i), t.Field(i), path, depth); err != nil {
+				return err
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if err := w.value(v.Index(i), fmt.Sprintf("%s[%d]", path, i), depth); err != nil {
+				return err
+			}
+		}
+	case reflect.Map:
+		for _, key := range sortedKeys(v) {
+			if err := w.value(v.MapIndex(key), fmt.Sprintf("%s[%v]", path, key), depth); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *walker) field(v reflect.Value, f reflect.StructField, path string, depth int) error {
+	path += "." + f.Name
+	if f.IsExported() && !isSkipped(f) || f.Anonymous {
+		return w.value(v, path, depth)
+	}
+	if mayHoldEnds(f.Type) && f.Type.Kind() != reflect.Interface && !v.IsZero() {
+		return fmt.Errorf("%s: a channel end or file in a field that is not encoded would stay behind: export the field", path)
+	}
+	return nil
+}
+
+// inInterface refuses ends whose type the child can't know.
+func (w *walker) inInterface(v reflect.Value, path string, depth int) error {
+	if v.IsNil() {
+		return nil
+	}
+	refuse := walker{visit: func(v any, path string) error {
+		return fmt.Errorf("%s: a %T in an interface can't be handed over, because the child would not know its type: use a field of that type", path, v)
+	}}
+	return refuse.value(v.Elem(), path, depth)
+}
+
+func isEnd(t reflect.Type) bool { return t == fileType || t.Implements(movableType) }
+
+func isSkipped(f reflect.StructField) bool {
+	tag, ok := f.Tag.Lookup("cbor")
+	if !ok {
+		tag = f.Tag.Get("json")
+	}
+	return tag == "-"
+}
+
+func sortedKeys(m reflect.Value) []reflect.Value {
+	keys := m.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int {
+		switch {
+		case a.CanInt():
+			return cmp.Compare(a.Int(), b.Int())
+		case a.CanUint():
+			return cmp.Compare(a.Uint(), b.Uint())
+		}
+		return strings.Compare(fmt.Sprint(a), fmt.Sprint(b))
+	})
+	return keys
+}
+
+// holders caches mayHoldEnds: arguments may be long lists of a type that holds none.
+var holders sync.Map // reflect.Type to bool
+
+func mayHoldEnds(t reflect.Type) bool {
+	if known, ok := holders.Load(t); ok {
+		return known.(bool)
+	}
+	holds := searchEnds(t, map[reflect.Type]bool{})
+	holders.Store(t, holds)
+	return holds
+}
+
+func searchEnds(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Interface:
+		return true
+	case reflect.Pointer:
+		return isEnd(t) || searchEnds(t.Elem(), seen)
+	case reflect.Slice, reflect.Array, reflect.Map:
+		return searchEnds(t.Elem(), seen)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if searchEnds(t.Field(i).Type, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var (
+	errZeroEnd = errors.New("the end was not made by Pipe, NewDuplex, NewReader or NewWriter")
+	errNoFile  = errors.New("the end's stream has no file that a child could inherit")
+	errMixedUp = errors.New("the arguments do not match the ends that were handed over")
+)
+
+var errInMessage = errors.New("a channel end can't travel inside a message: hand it over in the arguments of Spawn")
+
+// encodeEnd is MarshalCBOR of all ends: a placeholder in the arguments of Spawn, an error anywhere else.
+func encodeEnd(m movable) ([]byte, error) {
+	if !m.isMoving() {
+		return nil, errInMessage
+	}
+	return []byte{0xf5}, nil // true: anything but null, so that the decoder makes an end
+}
+
+func decodeEnd() error {
+	if !adopting.Load() {
+		return errInMessage
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+package gipc
+
+import (
+	"context"
+	"slices"
+)
+
+// How ends of each kind move: see handover.go.
+
+func (in *inbound) beginMove(context.Context) error {
+	if err := in.tryEnter(); err != nil {
+		return err
+	}
+	if in.fate == ErrFrame || !in.src.settled() {
+		defer in.leave()
+		if in.fate == ErrFrame {
+			return ErrFrame
+		}
+		return ErrLocked
+	}
+	in.mu.Lock()
+	in.moving = true
+	in.mu.Unlock()
+	return nil
+}
+
+func (in *inbound) abandonMove() {
+	in.mu.Lock()
+	in.moving = false
+	in.leaveLocked()
+	in.mu.Unlock()
+}
+
+func (in *inbound) finishMove(err error) error {
+	if err := in.shut(err, false); err != nil {
+		return err
+	}
+	in.release()
+	return in.src.close()
+}
+
+func (in *inbound) isMoving() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.moving
+}
+
+func (in *inbound) inheritable() (inheritable, error) { return duplicate(in.stream) }
+
+// describeMove renders what has been read and not delivered as the bytes that it came as.
+func (in *inbound) describeMove() passedEnd {
+	var unread []byte
+	in.mu.Lock()
+	for _, payload := range in.unread {
+		unread = append(appendHeader(unread, len(payload)), payload...)
+	}
+	in.mu.Unlock()
+	if in.large {
+		unread = append(appendHeader(unread, in.length), in.body...)
+	}
+	unread = append(unread, in.chunk[in.start:in.end]...)
+	unread = append(unread, in.src.leftover()...)
+	return passedEnd{
+		Kind: passedReader, MaxMessage: in.maxMessage, NonBlocking: hasDeadlines(in.src),
+		Unread: unread, Skip: in.skip,
+	}
+}
+
+// seed puts bytes before those of the source.
+func (in *inbound) seed(unread []byte, skip uint64) {
+	in.skip = skip
+	if len(unread) > 0 {
+		in.src = &seededSource{source: in.src, seed: unread}
+	}
+}
+
+// seededSource is a source with some bytes before it.
+type seededSource struct {
+	source
+	seed []byte
+}
+
+func (s *seededSource) read(ctx context.Context, mem lender) (int, error) {
+	if len(s.seed) == 0 {
+		return s.source.read(ctx, mem)
+	}
+	n := copy(mem.lend(false), s.seed)
+	s.seed = s.seed[n:]
+	return n, nil
+}
+
+func (s *seededSource) leftover() []byte { return slices.Concat(s.seed, s.source.leftover()) }
+
+func hasDeadlines(s source) bool {
+	if seeded, ok := s.(*seededSource); ok {
+		s = seeded.source
+	}
+	_, ok := s.(*deadlineSource)
+	return ok
+}
+
+func (out *outbound) isMoving() bool {
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	return out.moving
+}
+
+func (out *outbound) inheritable() (inheritable, error) { return duplicate(out.stream) }
+
+func (out *outbound) describeMove() passedEnd {
+	return passedEnd{
+		Kind: passedWriter, MaxMessage: out.maxMessage, Buffer: out.buffer, NonBlocking: out.dst.interruptible(),
+	}
+}
+
+func (r *Reader[T]) halves() ([]movedHalf, error) {
+	if r.in == nil {
+		return nil, errZeroEnd
+	}
+	return []movedHalf{{r.in, r.opts.Codec.Name()}}, codecTravels(r.opts.Codec)
+}
+
+func (r *Reader[T]) adopt(halves []adoptedHalf) error {
+	in, ok := halves[0].half.(*inbound)
+	if !ok {
+		return errMixedUp
+	}
+	codec, err := codecByName[T](halves[0].Codec)
+	_, raw := any(codec).(Raw)
+	*r = Reader[T]{in: in, opts: Options[T]{Codec: codec, MaxMessage: halves[0].MaxMessage}, raw: raw}
+	return err
+}
+
+func (r *Reader[T]) isMoving() bool { return r.in != nil && r.in.isMoving() }
+
+// MarshalCBOR refuses: an end can't travel inside a message, only in the arguments of Spawn.
+func (r *Reader[T]) MarshalCBOR() ([]byte, error) { return encodeEnd(r) }
+
+// UnmarshalCBOR refuses, as MarshalCBOR does.
+func (r *Reader[T]) UnmarshalCBOR([]byte) error { return decodeEnd() }
+
+// MarshalJSON refuses, as MarshalCBOR does.
+func (r *Reader[T]) MarshalJSON() ([]byte, error) { return nil, errInMessage }
+
+// UnmarshalJSON refuses, as MarshalCBOR does.
+func (r *Reader[T]) UnmarshalJSON([]byte) error { return errInMessage }
+
+func (w *Writer[T]) halves() ([]movedHalf, error) {
+	if w.out == nil {
+		return nil, errZeroEnd
+	}
+	return []movedHalf{{w.out, w.opts.Codec.Name()}}, codecTravels(w.opts.Codec)
+}
+
+func (w *Writer[T]) adopt(halves []adoptedHalf) error {
+	out, ok := halves[0].half.(*outbound)
+	if !ok {
+		return errMixedUp
+	}
+	codec, err := codecByName[T](halves[0].Codec)
+	_, raw := any(codec).(Raw)
+	opts := Options[T]{Codec: codec, MaxMessage: halves[0].MaxMessage, Buffer: halves[0].Buffer}
+	*w = Writer[T]{out: out, opts: opts, raw: raw}
+	return err
+}
+
+func (w *Writer[T]) isMoving() bool { return w.out != nil && w.out.isMoving() }
+
+// MarshalCBOR refuses: an end can't travel inside a message, only in the arguments of Spawn.
+func (w *Writer[T]) MarshalCBOR() ([]byte, error) { return encodeEnd(w) }
+
+// UnmarshalCBOR refuses, as MarshalCBOR does.
+func (w *Writer[T]) UnmarshalCBOR([]byte) error { return decodeEnd() }
+
+// MarshalJSON refuses, as MarshalCBOR does.
+func (w *Writer[T]) MarshalJSON() ([]byte, error) { return nil, errInMessage }
+
+// UnmarshalJSON refuses, as MarshalCBOR does.
+func (w *Writer[T]) UnmarshalJSON([]byte) error { return errInMessage }
+
+func (d *Duplex[In, Out]) halves() ([]movedHalf, error) {
+	if d.r == nil {
+		return nil, errZeroEnd
+	}
+	r, errR := d.r.halves()
+	w, errW := d.w.halves()
+	if errR == nil {
+		errR = errW
+	}
+	return slices.Concat(r, w), errR
+}
+
+func (d *Duplex[In, Out]) adopt(halves []adoptedHalf) error {
+	d.r, d.w = new(Reader[In]), new(Writer[Out])
+	if err := d.r.adopt(halves[:1]); err != nil {
+		return err
+	}
+	return d.w.adopt(halves[1:])
+}
+
+func (d *Duplex[In, Out]) isMoving() bool { return d.r != nil && d.r.isMoving() && d.w.isMoving() }
+
+// MarshalCBOR refuses: an end can't travel inside a message, only in the arguments of Spawn.
+func (d *Duplex[In, Out]) MarshalCBOR() ([]byte, error) { return encodeEnd(d) }
+
+// UnmarshalCBOR refuses, as MarshalCBOR does.
+func (d *Duplex[In, Out]) UnmarshalCBOR([]byte) error { return decodeEnd() }
+
+// MarshalJSON refuses, as MarshalCBOR does.
+func (d *Duplex[In, Out]) MarshalJSON() ([]byte, error) { return nil, errInMessage }
+
+// UnmarshalJSON refuses, as MarshalCBOR does.
+func (d *Duplex[In, Out]) UnmarshalJSON([]byte) error { return errInMessage }

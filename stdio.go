@@ -1,0 +1,193 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// maxTail is how much of a child's stderr is kept for its ExitError, in bytes.
+const maxTail = 16 << 10
+
+// tail passes what is written to it on, and keeps the end of it. When its writer fails it goes on without, because a
+// child whose stderr nobody reads would die of it.
+type tail struct {
+	w io.Writer
+
+	mu   sync.Mutex
+	kept []byte
+	err  error // the writer's first
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	t.kept = append(t.kept, p...)
+	if n := len(t.kept); n > 2*maxTail {
+		t.kept = append(t.kept[:0], t.kept[n-maxTail:]...)
+	}
+	err := t.err
+	t.mu.Unlock()
+	if err == nil {
+		if _, err := t.w.Write(p); err != nil {
+			t.mu.Lock()
+			t.err = err
+			t.mu.Unlock()
+		}
+	}
+	return len(p), nil
+}
+
+func (t *tail) bytes() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]byte(nil), t.kept[max(0, len(t.kept)-maxTail):]...)
+}
+
+func (t *tail) failure() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+// stdio connects a child's standard streams.
+type stdio struct {
+	child  []*os.File // ends for the child, to be closed here once it has them
+	feeds  []feed     // what the parent must copy
+	stderr *tail
+}
+
+// feed is a stream copied by a goroutine.
+type feed struct {
+	name string
+	from *os.File // child's output; nil for stdin
+	to   *tail
+
+	stdin   io.Reader
+	toChild *os.File
+}
+
+func (s *stdio) input(r io.Reader) (*os.File, error) {
+	switch r := r.(type) {
+	case nil:
+		f, err := os.Open(os.DevNull)
+		s.child = append(s.child, f)
+		return f, err
+	case *os.File:
+		return r, nil
+	}
+	theirs, mine, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	s.child = append(s.child, theirs)
+	s.feeds = append(s.feeds, feed{name: "stdin", stdin: r, toChild: mine})
+	return theirs, nil
+}
+
+func (s *stdio) output(name string, w io.Writer, standard *os.File) (*os.File, *tail, error) {
+	switch w := w.(type) {
+	case nil:
+		return standard, nil, nil
+	case *os.File:
+		return w, nil, nil
+	}
+	mine, theirs, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &tail{w: w}
+	s.child = append(s.child, theirs)
+	s.feeds = append(s.feeds, feed{name: name, from: mine, to: t})
+	return theirs, t, nil
+}
+
+// releaseChild closes here what the child has.
+func (s *stdio) releaseChild() {
+	for _, f := range s.child {
+		_ = f.Close() // of pipes and the null device: nothing is lost
+	}
+	s.child = nil
+}
+
+// abandon closes everything, when no child was started.
+func (s *stdio) abandon() {
+	s.releaseChild()
+	for _, f := range s.feeds {
+		if f.from != nil {
+			_ = f.from.Close()
+		} else {
+			_ = f.toChild.Close()
+		}
+	}
+}
+
+// serve copies until the child's end. Output that then is still to come, from a grandchild, is cut off when served ends.
+func (s *stdio) serve(group *errgroup.Group, served context.Context, exited <-chan struct{}) {
+	for _, f := range s.feeds {
+		if f.from == nil {
+			go f.copyIn() // its reader may block for ever: nobody can wait for it
+			group.Go(func() error {
+				<-exited
+				return ignoreClosed(f.toChild.Close())
+			})
+			continue
+		}
+		group.Go(func() error {
+			defer f.from.Close()
+			defer context.AfterFunc(served, func() { _ = f.from.SetReadDeadline(longAgo) })()
+			if _, err := io.Copy(f.to, f.from); ignoreDrained(err) != nil {
+				return fmt.Errorf("%s: %w", f.name, err)
+			}
+			if err := f.to.failure(); err != nil {
+				return fmt.Errorf("%s: %w", f.name, err)
+			}
+			return nil
+		})
+	}
+}
+
+// copyIn feeds the child's stdin. An error means that the child doesn't read any more, or that its input has failed; the
+// child sees the end of its input in both cases.
+func (f feed) copyIn() {
+	_, _ = io.Copy(f.toChild, f.stdin)
+	_ = f.toChild.Close()
+}
+
+// ignoreDrained drops the error of a read that was cut off after the child's end.
+func ignoreDrained(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (s *starter) connectStdio(cmd *exec.Cmd) error {
+	stdin, err := s.stdio.input(s.opts.Stdin)
+	if err != nil {
+		return err
+	}
+	stdout, _, err := s.stdio.output("stdout", s.opts.Stdout, os.Stdout)
+	if err != nil {
+		return err
+	}
+	stderr, kept, err := s.stdio.output("stderr", s.opts.Stderr, os.Stderr)
+	if err != nil {
+		return err
+	}
+	s.stdio.stderr = kept
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
+	return nil
+}
