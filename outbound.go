@@ -54,14 +54,17 @@ type put struct {
 	frame []byte // header and payload, or the first part of it
 	body  []byte // the rest of a large payload, in the memory of Put's caller
 
-	result     chan error // of the call; has room for one
-	start, end int        // the frame's place in its batch
-	cancelled  error      // the ctx error of a call that wants to leave
-	left       bool       // the call has left: nobody receives result, and put isn't reused
-	feeding    bool       // the message comes from a channel of Chan, so it was accepted before Close
+	done       bool // guarded by mu: err is the call's result
+	err        error
+	asleep     bool // guarded by mu: the call waits for wake, which has room for one
+	wake       chan struct{}
+	start, end int   // the frame's place in its batch
+	cancelled  error // the ctx error of a call that wants to leave
+	left       bool  // the call has left: put isn't reused, since a write may still read from it
+	feeding    bool  // the message comes from a channel of Chan, so it was accepted before Close
 }
 
-var puts = sync.Pool{New: func() any { return &put{result: make(chan error, 1)} }}
+var puts = sync.Pool{New: func() any { return &put{wake: make(chan struct{}, 1)} }}
 
 // maxPooledRoom is how much memory, in bytes, a put may keep for its next use.
 const maxPooledRoom = 1 << 20
@@ -82,7 +85,8 @@ func (p *put) free() {
 	if cap(p.room) > maxPooledRoom {
 		p.room = nil
 	}
-	p.frame, p.body, p.cancelled, p.feeding = nil, nil, nil, false
+	p.frame, p.body, p.err, p.cancelled = nil, nil, nil, nil
+	p.done, p.asleep, p.feeding = false, false, false
 	puts.Put(p)
 }
 
@@ -131,8 +135,11 @@ func (out *outbound) send(ctx context.Context, p *put, body []byte) error {
 	} else {
 		out.startDrain()
 	}
-	out.mu.Unlock()
-	return out.await(ctx, p)
+	defer out.mu.Unlock()
+	if !p.done {
+		out.await(ctx, p)
+	}
+	return p.err
 }
 
 // refusal says why a new call can't begin.
@@ -225,42 +232,56 @@ func (out *outbound) passOn() {
 	out.notify()
 }
 
-// await waits for the drain to write p.
-func (out *outbound) await(ctx context.Context, p *put) error {
-	select {
-	case err := <-p.result:
-		return err
-	case <-ctx.Done():
+// await sleeps until p is done, or takes p back when ctx ends. mu is held, but not while it sleeps.
+func (out *outbound) await(ctx context.Context, p *put) {
+	out.sleep(p, ctx.Done())
+	if p.done {
+		return
 	}
-
-	out.mu.Lock()
 	if i := slices.Index(out.line, p); i >= 0 {
-		defer out.mu.Unlock()
 		out.line = slices.Delete(out.line, i, i+1)
-		out.ops--
-		return ctx.Err()
+		out.finish(p, ctx.Err())
+		return
 	}
-	if out.dst.interruptible() { // then the drain answers at once
-		p.cancelled = ctx.Err()
-		out.mu.Unlock()
-		out.dst.interrupt()
-		return <-p.result
-	}
-	defer out.mu.Unlock()
-	select {
-	case err := <-p.result:
-		return err
-	default: // a Write that can't be stopped has it
+	if !out.dst.interruptible() { // a Write that can't be stopped has it
 		p.left = true
-		return partial(ctx.Err())
+		out.finish(p, partial(ctx.Err()))
+		return
+	}
+	p.cancelled = ctx.Err()
+	out.mu.Unlock()
+	out.dst.interrupt() // the drain then answers at once
+	out.mu.Lock()
+	if !p.done {
+		out.sleep(p, nil)
 	}
 }
 
-// finish answers the Put of p.
+// sleep waits, without mu, until p is done or until is closed.
+func (out *outbound) sleep(p *put, until <-chan struct{}) {
+	p.asleep = true
+	out.mu.Unlock()
+	select {
+	case <-p.wake:
+		out.mu.Lock()
+		return
+	case <-until:
+	}
+	out.mu.Lock()
+	if p.asleep = false; p.done {
+		<-p.wake
+	}
+}
+
+// finish ends the call of p with err, unless it has left.
 func (out *outbound) finish(p *put, err error) {
+	if p.done {
+		return
+	}
 	out.ops--
-	if !p.left {
-		p.result <- err
+	p.done, p.err = true, err
+	if p.asleep {
+		p.wake <- struct{}{}
 	}
 }
 

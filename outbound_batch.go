@@ -50,7 +50,7 @@ func (out *outbound) writeTogether(ctx context.Context, p *put) {
 		out.mu.Unlock()
 		runtime.Gosched()
 		out.mu.Lock()
-		if len(p.result) > 0 || p.cancelled != nil {
+		if p.done {
 			break
 		}
 		if !out.writing {
