@@ -3,14 +3,31 @@ package gipc
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
 	"sync"
 )
 
-// buildID identifies the build of the running program: the ID that the Go linker wrote into the executable, or, where it
-// was told not to, what the module system knows. It is found once, as early as Init, since the file may be replaced.
+// A child must run its parent's build, or they could misunderstand each other. fileID tells in a microsecond that the child
+// runs the same file; buildID, which takes longer to find, decides where it doesn't.
+
+// fileID identifies the executable's file. It is found once, by Init, since the file may be replaced later.
+var fileID = sync.OnceValue(func() string {
+	path, err := executable()
+	if err != nil {
+		return ""
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprint(info.Size(), info.ModTime().UnixNano())
+})
+
+// buildID is the ID that the Go linker wrote into the executable, or, where it was told not to, what the module system
+// knows.
 var buildID = sync.OnceValue(func() string {
 	if id := linkedID(); id != "" {
 		return id

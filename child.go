@@ -111,8 +111,8 @@ func (c *inherited) tell(r report) bool {
 
 // prepare makes the entrypoint's call out of what the parent sent, or says why it can't be made.
 func (c *inherited) prepare(b beginning) (*call, *report) {
-	if mine := buildID(); b.Build != mine {
-		return nil, &report{Refused: refusedBuild, Text: fmt.Sprintf("parent %q, child %q", b.Build, mine)}
+	if b.File != fileID() && b.Build != buildID() {
+		return nil, &report{Refused: refusedBuild, Text: fmt.Sprintf("parent %q, child %q", b.Build, buildID())}
 	}
 	entry, ok := lookupEntrypoint(b.Entrypoint)
 	if !ok {

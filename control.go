@@ -12,9 +12,10 @@ import (
 // child sends reports.
 
 // hello is what the parent sends first. Its shape must stay readable for other versions of this package: they compare
-// Build and refuse.
+// the first two fields and refuse.
 type hello struct {
-	Build      string // identity of the executable
+	File       string // fileID
+	Build      string // buildID
 	Entrypoint string
 	Grace      time.Duration // between asking and killing
 	Passed     []passedEnd

@@ -92,8 +92,9 @@ func (p *put) free() {
 
 func (p *put) size() int { return len(p.frame) + len(p.body) }
 
-// copyLimit is up to where, in bytes, a payload is copied behind its header so that one write takes both.
-const copyLimit = chunkSize - shortHeader
+// copyLimit is up to where, in bytes, a payload is copied behind its header, so that one write takes both. Above it, copying
+// costs more than the reader being woken for a header alone.
+const copyLimit = 4*chunkSize - shortHeader
 
 // send sends a message. It blocks until all of it is in the stream or, where it fits into the buffer, in the queue. The
 // payload is what follows shortHeader bytes in p.room, and then body.

@@ -126,6 +126,7 @@ var initialized atomic.Bool
 // never returns; in any other process it returns at once. Spawn fails with ErrNotInitialized where it was not called.
 func Init() {
 	initialized.Store(true)
+	fileID()
 	if inheritance != nil {
 		inheritance.run()
 	}
@@ -216,7 +217,7 @@ func (s *starter) startMoving(ctx, startCtx context.Context, args any) (*Process
 		return nil, err
 	}
 	first := hello{
-		Build: buildID(), Entrypoint: s.entrypoint, Grace: s.opts.Grace,
+		File: fileID(), Build: buildID(), Entrypoint: s.entrypoint, Grace: s.opts.Grace,
 		Passed: s.handover.passed, Uses: s.handover.uses,
 	}
 	if err := p.awaitReady(startCtx, first, encoded); err != nil {
