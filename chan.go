@@ -141,13 +141,16 @@ func newReader[T any](stream io.ReadCloser, o Options[T]) *Reader[T] {
 // been read, io.ErrUnexpectedEOF if the stream was cut inside a message, and the ctx's error as soon as ctx ends; then no
 // message is lost. After a *DecodeError or *TooLargeError the next Get returns the next message.
 func (r *Reader[T]) Get(ctx context.Context) (T, error) {
-	var v T
-	err := r.GetInto(ctx, &v)
+	var zero T
+	b := takeBox(zero) // decoders need the value on the heap
+	err := r.GetInto(ctx, &b.v)
+	v := b.v
+	b.giveBack()
 	return v, err
 }
 
-// GetInto is Get into *v, whose memory it reuses where the codec can: a slice's, a map's. What a message leaves out stays
-// as it was. After an error *v may hold part of a message.
+// GetInto is Get into *v, whose memory the codecs of this package reuse: that of slices and maps. Nothing else of the old
+// value is left. After an error *v may hold part of a message.
 func (r *Reader[T]) GetInto(ctx context.Context, v *T) error {
 	if r.raw {
 		return r.wrap(ctx, "get", r.in.nextInto(ctx, any(v).(*[]byte)))
