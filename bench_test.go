@@ -264,21 +264,21 @@ func pipe(b *testing.B) (r, w *os.File) {
 // stream sends n messages to a child and waits until it has got them.
 type stream func(n int) time.Duration
 
-func floorStream(b *testing.B, size int) (_ stream, stop func()) {
+func floorStream(b *testing.B, size, writers int) (_ stream, stop func()) {
 	in, w := pipe(b)
 	ackR, ack := pipe(b)
 	cmd := startFloor(b, "sink", in, ack)
 	frame := append(appendHeader(nil, size), make([]byte, size)...)
+	last := bytes.Clone(frame)
+	last[shortHeader] = lastMark
 	return func(n int) time.Duration {
 			start := time.Now()
-			for i := range n {
-				frame[shortHeader] = 0
-				if i == n-1 {
-					frame[shortHeader] = lastMark
-				}
-				if _, err := w.Write(frame); err != nil {
-					b.Fatal(err)
-				}
+			inParallel(n-1, writers, func() error {
+				_, err := w.Write(frame)
+				return err
+			})
+			if _, err := w.Write(last); err != nil {
+				b.Fatal(err)
 			}
 			awaitAck(b, ackR)
 			return time.Since(start)
@@ -289,6 +289,21 @@ func floorStream(b *testing.B, size int) (_ stream, stop func()) {
 				b.Fatal(err)
 			}
 		}
+}
+
+// inParallel calls f n times, from several goroutines.
+func inParallel(n, goroutines int, f func() error) {
+	var wg sync.WaitGroup
+	for i := range goroutines {
+		wg.Go(func() {
+			for range (n + i) / goroutines {
+				if err := f(); err != nil {
+					panic(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func awaitAck(b *testing.B, ack *os.File) {
@@ -312,17 +327,7 @@ func ourStream(b *testing.B, size, writers, buffer int) (_ stream, stop func()) 
 	last[0] = lastMark
 	return func(n int) time.Duration {
 			start := time.Now()
-			var wg sync.WaitGroup
-			for i := range writers {
-				wg.Go(func() {
-					for range (n - 1 + i) / writers {
-						if err := w.Put(ctx, message); err != nil {
-							panic(err)
-						}
-					}
-				})
-			}
-			wg.Wait()
+			inParallel(n-1, writers, func() error { return w.Put(ctx, message) })
 			if err := w.Put(ctx, last); err != nil {
 				b.Fatal(err)
 			}
@@ -388,7 +393,7 @@ func BenchmarkRatio(b *testing.B) {
 		{"writers=1/buffer=0", 1 << 20, 1, 0, 200},
 	} {
 		b.Run(sizeName(c.size)+"/"+c.name, func(b *testing.B) {
-			floor, stopFloor := floorStream(b, c.size)
+			floor, stopFloor := floorStream(b, c.size, c.writers)
 			ours, stopOurs := ourStream(b, c.size, c.writers, c.buffer)
 			ratio(b, c.messages, floor, ours)
 			stopOurs()
