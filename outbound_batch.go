@@ -129,8 +129,8 @@ func (out *outbound) claimLine() {
 	b := &out.batch
 	if p := out.line[0]; p.size() > chunkSize {
 		b.head, b.body = p.frame, p.body
-		if !out.dst.interruptible() {
-			b.body = slices.Clone(b.body) // Put may leave before it is written
+		if !out.dst.interruptible() { // Put may leave before it is written
+			b.head, b.body = slices.Concat(p.frame, p.body), nil
 		}
 		out.claimFirst(1)
 		p.start, p.end = 0, p.size()

@@ -57,7 +57,7 @@ func (out *outbound) closeAfterSending(ifIdle bool) error {
 	}
 	out.closing = true
 	out.stopFeeds()
-	for out.err == nil && (out.writing || out.feeds > 0) {
+	for out.err == nil && (out.writing || len(out.line) > 0 || out.feeds > 0) {
 		_ = out.waitChange(context.Background()) // never ends
 	}
 	if out.err != nil { // CloseNow, or Spawn
