@@ -41,9 +41,8 @@ type beginning struct {
 }
 
 func newInherited(fds []uintptr) *inherited {
-	in := openInherited(fds[controlIn], true)
-	out := openInherited(fds[controlOut], true)
-	c := &inherited{fds: fds, control: newControl(asPipeEnd(in), asPipeEnd(out)), began: make(chan beginning, 1)}
+	in, out := openEnd(fds[controlIn], true), openEnd(fds[controlOut], true)
+	c := &inherited{fds: fds, control: newControl(in, out), began: make(chan beginning, 1)}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
 }
@@ -127,9 +126,7 @@ func (c *inherited) prepare(b beginning) (*call, *report) {
 	adopting.Store(true)
 	defer adopting.Store(false)
 	call, err := entry.prepare(b.args, func(args any) ([]half, error) {
-		return adoptAll(args, b.Passed, b.Uses, func(i int, nonBlocking bool) *os.File {
-			return openInherited(c.fds[firstPassed+i], nonBlocking)
-		})
+		return adoptAll(args, b.Passed, b.Uses, c.fds[firstPassed:])
 	})
 	if err != nil {
 		return nil, &report{Refused: refusedArgs, Text: err.Error()}

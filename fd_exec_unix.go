@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -18,12 +19,11 @@ type (
 	inheritable = *os.File // what a child can be given
 )
 
-func asPipeEnd(f *os.File) pipeEnd { return f }
-
-func asFile(end pipeEnd) *os.File { return end }
-
 // give makes an end of a new pipe, which is not used here, inheritable.
 func give(end pipeEnd) (inheritable, error) { return end, nil }
+
+// giveFile does so with a file.
+func giveFile(f *os.File) (inheritable, error) { return f, nil }
 
 // duplicate returns a second descriptor of a stream's file, for a child to inherit.
 func duplicate(stream io.Closer) (inheritable, error) {
@@ -55,10 +55,13 @@ const inheritedEnv = "GIPC_INHERITED"
 
 const firstInherited = 3
 
-// attach makes a command's child inherit fds.
-func attach(cmd *exec.Cmd, fds []inheritable) {
-	cmd.ExtraFiles = fds
+// attach makes a command's child inherit fds. It returns a function that says whether the command still does so.
+func attach(cmd *exec.Cmd, fds []inheritable) (intact func() bool) {
+	cmd.ExtraFiles = slices.Clone(fds)
 	cmd.Env = append(cmd.Env, inheritedEnv+"="+strconv.Itoa(len(fds)))
+	return func() bool {
+		return len(cmd.ExtraFiles) >= len(fds) && slices.Equal(cmd.ExtraFiles[:len(fds)], fds)
+	}
 }
 
 // inherit finds what attach passed on, if this process was started so, and keeps it and the fact from any process that
@@ -96,11 +99,25 @@ func openInherited(fd uintptr, nonBlocking bool) *os.File {
 	return os.NewFile(fd, "inherited")
 }
 
-// ownGroup starts a command's child in a process group of its own.
-func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+// openEnd makes an end of a channel of a descriptor.
+func openEnd(fd uintptr, nonBlocking bool) pipeEnd { return openInherited(fd, nonBlocking) }
 
-// killGroup kills a child that is not reaped yet, and the group that it leads.
-func killGroup(cmd *exec.Cmd) error {
+// job holds a child and its descendants together; here the kernel's process group does that.
+type job struct{}
+
+// newJob makes a command's child lead a process group of its own.
+func newJob(cmd *exec.Cmd) (job, error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return job{}, nil
+}
+
+func (job) start(cmd *exec.Cmd) error { return cmd.Start() }
+
+// release is called when the child has ended.
+func (job) release() {}
+
+// kill kills a child that is not reaped yet, and the group that it leads.
+func (job) kill(cmd *exec.Cmd) error {
 	if a := cmd.SysProcAttr; a != nil && (a.Setpgid && a.Pgid == 0 || a.Setsid) {
 		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != syscall.ESRCH && err != syscall.EPERM {
 			return os.NewSyscallError("kill", err)
@@ -113,10 +130,15 @@ func terminate(p *Process) error { return p.Signal(syscall.SIGTERM) }
 
 // exitWithGroup ends this process and the group that it leads.
 func exitWithGroup(code int) {
-	if pid := syscall.Getpid(); syscall.Getpgrp() == pid {
+	if pid := syscall.Getpid(); leadsGroup(pid) {
 		_ = syscall.Kill(-pid, syscall.SIGKILL)
 	}
 	os.Exit(code)
+}
+
+func leadsGroup(pid int) bool {
+	group, err := unix.Getpgid(pid)
+	return err == nil && group == pid
 }
 
 // exitStatus returns a code of -N for death by signal N.

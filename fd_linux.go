@@ -26,11 +26,11 @@ func executable() (string, error) {
 }
 
 // awaitExit waits until a child has ended, and leaves it to be reaped: until then its pid is not used again.
-func awaitExit(pid int) {
+func awaitExit(pid int) bool {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if err != unix.EINTR {
-			return
+			return err == nil
 		}
 	}
 }

@@ -13,8 +13,8 @@ func setPipeSize(uintptr, int) {}
 // executable is what a child runs. If the file was replaced, the child's build differs, and Spawn says so.
 func executable() (string, error) { return os.Executable() }
 
-// awaitExit returns at once: these systems have no portable way to wait for a child without reaping it.
-func awaitExit(int) {}
+// awaitExit can't wait: these systems have no portable way to do so without reaping the child.
+func awaitExit(int) bool { return false }
 
 // resetSignals does nothing: a program can't change an ignored signal's disposition here without libc. Go's runtime
 // installs its handlers for all signals but an ignored SIGHUP or SIGINT, which stay ignored.

@@ -21,6 +21,15 @@ func newPipe(size int) (r, w *os.File, err error) {
 	return r, w, nil
 }
 
+// newOutputPipe returns a pipe for a child's output.
+func newOutputPipe() (r, w *os.File, err error) { return os.Pipe() }
+
+// deadlinesTravel says whether a child that gets the stream's duplicate will have deadlines, as they are had here.
+func deadlinesTravel(io.Closer) bool { return true }
+
+// cancelsWrites says whether a write that a deadline ends tells how much it has written.
+func cancelsWrites(io.Writer) bool { return true }
+
 // withFD runs f with f's descriptor. Unlike Fd, it leaves the descriptor's mode alone.
 func withFD(file *os.File, f func(fd uintptr)) error {
 	rc, err := file.SyscallConn()

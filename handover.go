@@ -175,22 +175,21 @@ func (h *handover) finish(moved error) {
 // adopting is set while this process decodes its arguments: only then may a decoder make ends.
 var adopting atomic.Bool
 
-// adoptAll fills in the ends and files in args, which is a pointer to freshly decoded arguments. open returns the
-// inherited descriptor i.
-func adoptAll(args any, passed []passedEnd, uses []int, open func(i int, nonBlocking bool) *os.File) ([]half, error) {
+// adoptAll fills in the ends and files in args, which is a pointer to freshly decoded arguments. The descriptors are those
+// of passed.
+func adoptAll(args any, passed []passedEnd, uses []int, fds []uintptr) ([]half, error) {
 	halves := make([]half, len(passed))
 	files := make([]*os.File, len(passed))
 	for i, p := range passed {
-		f := open(i, p.NonBlocking)
 		switch p.Kind {
 		case passedReader:
-			in := newInbound(f, p.MaxMessage)
+			in := newInbound(openEnd(fds[i], p.NonBlocking), p.MaxMessage)
 			in.seed(p.Unread, p.Skip)
 			halves[i] = in
 		case passedWriter:
-			halves[i] = newOutbound(f, p.MaxMessage, p.Buffer)
+			halves[i] = newOutbound(openEnd(fds[i], p.NonBlocking), p.MaxMessage, p.Buffer)
 		default:
-			files[i] = f
+			files[i] = openInherited(fds[i], p.NonBlocking)
 		}
 	}
 	next := func() (int, error) {

@@ -61,7 +61,7 @@ func (in *inbound) describeMove() passedEnd {
 	unread = append(unread, in.chunk[in.start:in.end]...)
 	unread = append(unread, in.src.leftover()...)
 	return passedEnd{
-		Kind: passedReader, MaxMessage: in.maxMessage, NonBlocking: hasDeadlines(in.src),
+		Kind: passedReader, MaxMessage: in.maxMessage, NonBlocking: hasDeadlines(in.src) && deadlinesTravel(in.stream),
 		Unread: unread, Skip: in.skip,
 	}
 }

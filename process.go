@@ -23,6 +23,7 @@ type Process struct {
 	name string
 	opts SpawnOptions
 	cmd  *exec.Cmd
+	job  job
 	pid  int
 
 	// group runs all that serves the child; it ends with it. served is cancelled drainDelay after the child's end.
@@ -50,7 +51,7 @@ type Process struct {
 // serve makes the Process of a started command and starts all that serves it.
 func serve(ctx context.Context, cmd *exec.Cmd, s *starter) *Process {
 	p := &Process{
-		name: s.opts.Name, opts: s.opts, cmd: cmd, pid: cmd.Process.Pid,
+		name: s.opts.Name, opts: s.opts, cmd: cmd, job: s.job, pid: cmd.Process.Pid,
 		control: newControl(s.pipes.reports, s.pipes.orders), stderr: s.stdio.stderr,
 		asked: make(chan struct{}), exited: make(chan struct{}), ready: make(chan report, 1), done: make(chan struct{}),
 	}
@@ -81,10 +82,16 @@ func serve(ctx context.Context, cmd *exec.Cmd, s *starter) *Process {
 
 // reap waits for the child's end.
 func (p *Process) reap(endService func()) error {
-	awaitExit(p.pid)
-	p.mu.Lock()
+	ended := awaitExit(p.pid)
+	if ended { // else this may take long
+		p.mu.Lock()
+	}
 	state, err := p.cmd.Process.Wait()
+	if !ended {
+		p.mu.Lock()
+	}
 	p.reaped = true
+	p.job.release()
 	p.mu.Unlock()
 	p.state = state
 	close(p.exited)
@@ -291,12 +298,12 @@ func (p *Process) Stop(ctx context.Context) error {
 	return p.err
 }
 
-// Terminate sends SIGTERM to the child; on Windows it ends the child's job. It doesn't wait. os.ErrProcessDone says that
-// the child had ended.
+// Terminate sends SIGTERM to the child; on Windows it ends the child with exit code 143. It doesn't wait.
+// os.ErrProcessDone says that the child had ended.
 func (p *Process) Terminate() error { return terminate(p) }
 
-// Kill ends the child at once, and with it the processes of its group, as its own children. It doesn't wait.
-// os.ErrProcessDone says that the child had ended.
+// Kill ends the child at once, and with it the processes of its group, as its own children; on Windows all its
+// descendants, with exit code 137. It doesn't wait. os.ErrProcessDone says that the child had ended.
 func (p *Process) Kill() error {
 	p.setReason(errors.New("killed by Kill"))
 	return p.kill()
@@ -312,7 +319,7 @@ func (p *Process) kill() error {
 	if p.reaped {
 		return os.ErrProcessDone
 	}
-	return killGroup(p.cmd)
+	return p.job.kill(p.cmd)
 }
 
 // setReason keeps the last of the reasons for which the child was terminated from here.
@@ -356,11 +363,18 @@ func (c *childPipes) open() error {
 	if c.reports, err = c.openOne(false); err != nil {
 		return err
 	}
-	crash, err := c.openOne(false)
+	crash, w, err := newOutputPipe()
 	if err != nil {
 		return err
 	}
-	c.crash = asFile(crash)
+	c.crash = crash
+	c.mine = append(c.mine, crash)
+	fd, err := giveFile(w)
+	if err != nil {
+		_ = w.Close()
+		return err
+	}
+	c.child = append(c.child, fd)
 	return nil
 }
 

@@ -165,6 +165,7 @@ type starter struct {
 	handover   *handover
 	stdio      stdio
 	pipes      childPipes
+	job        job
 }
 
 func (s *starter) start(ctx context.Context, args any) (_ *Process, err error) {
@@ -235,6 +236,7 @@ func (s *starter) startProcess(ctx context.Context) (_ *Process, err error) {
 		if err != nil {
 			s.stdio.abandon()
 			s.pipes.abandon()
+			s.job.release()
 		}
 	}()
 	if err := s.pipes.open(); err != nil {
@@ -244,7 +246,7 @@ func (s *starter) startProcess(ctx context.Context) (_ *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := s.job.start(cmd); err != nil {
 		return nil, err
 	}
 	return serve(ctx, cmd, s), nil
@@ -263,15 +265,16 @@ func (s *starter) command() (*exec.Cmd, error) {
 	if err := s.connectStdio(cmd); err != nil {
 		return nil, err
 	}
-	ownGroup(cmd)
-	attach(cmd, slices.Concat(s.pipes.child, s.handover.fds))
+	if s.job, err = newJob(cmd); err != nil {
+		return nil, err
+	}
+	intact := attach(cmd, slices.Concat(s.pipes.child, s.handover.fds))
 	if s.opts.Command == nil {
 		return cmd, nil
 	}
-	files := slices.Clone(cmd.ExtraFiles)
 	s.opts.Command(cmd)
-	if len(cmd.ExtraFiles) < len(files) || !slices.Equal(cmd.ExtraFiles[:len(files)], files) {
-		return nil, errors.New("SpawnOptions.Command changed ExtraFiles other than by appending")
+	if !intact() {
+		return nil, errors.New("SpawnOptions.Command changed, other than by appending, what the child inherits")
 	}
 	return cmd, nil
 }

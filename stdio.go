@@ -97,7 +97,7 @@ func (s *stdio) output(name string, w io.Writer, standard *os.File) (*os.File, *
 	case *os.File:
 		return w, nil, nil
 	}
-	mine, theirs, err := os.Pipe()
+	mine, theirs, err := newOutputPipe()
 	if err != nil {
 		return nil, nil, err
 	}

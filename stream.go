@@ -62,7 +62,7 @@ func newSource(r io.ReadCloser) source {
 // newSink wraps w in the kind of sink that can do most with it.
 func newSink(w io.WriteCloser) sink {
 	s := &streamSink{stream: w, fd: newFDWriter(w)}
-	if d, ok := w.(writeDeadliner); ok && d.SetWriteDeadline(time.Time{}) == nil {
+	if d, ok := w.(writeDeadliner); ok && cancelsWrites(w) && d.SetWriteDeadline(time.Time{}) == nil {
 		s.wake = interrupter{setDeadline: d.SetWriteDeadline}
 	}
 	return s
