@@ -206,7 +206,7 @@ func cancelsWrites(stream io.Writer) bool {
 
 // newPipe returns the two ends of a pipe.
 func newPipe(size int) (r, w pipeEnd, err error) {
-	hr, hw, err := createPipe(size, windows.FILE_FLAG_OVERLAPPED)
+	hr, hw, err := createPipe(newPipeName(), size, windows.FILE_FLAG_OVERLAPPED)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -215,16 +215,18 @@ func newPipe(size int) (r, w pipeEnd, err error) {
 
 // newOutputPipe returns a pipe whose write end, for a child's output, is a synchronous handle, as all programs expect.
 func newOutputPipe() (r, w *os.File, err error) {
-	hr, hw, err := createPipe(0, 0)
+	hr, hw, err := createPipe(newPipeName(), 0, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	return os.NewFile(uintptr(hr), "pipe"), os.NewFile(uintptr(hw), "pipe"), nil
 }
 
-// createPipe makes a pipe that nobody else can open: its name can't be guessed, its first and only instance is ours, and
-// access is the current user's.
-func createPipe(size int, writeFlags uint32) (r, w windows.Handle, err error) {
+// newPipeName can't be guessed.
+func newPipeName() string { return fmt.Sprintf(`\\.\pipe\gipc-%d-%s`, os.Getpid(), rand.Text()) }
+
+// createPipe makes a pipe that nobody else can open: its first and only instance, and the only connection to it, are ours.
+func createPipe(path string, size int, writeFlags uint32) (r, w windows.Handle, err error) {
 	if size <= 0 {
 		size = defaultPipeSize
 	}
@@ -232,7 +234,7 @@ func createPipe(size int, writeFlags uint32) (r, w windows.Handle, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	name, err := windows.UTF16PtrFromString(fmt.Sprintf(`\\.\pipe\gipc-%d-%s`, os.Getpid(), rand.Text()))
+	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
 		return 0, 0, err
 	}
