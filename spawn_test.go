@@ -1,156 +1,274 @@
 package gipc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
 
-type echoArgs struct {
-	Talk *Duplex[string, string]
-	Note map[string]*Writer[int]
-	File *os.File
-	Big  []byte
+// procCtx bounds a whole test: nothing here may hang.
+func procCtx(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
 }
 
-var entryEcho = Register("echo", func(ctx context.Context, a echoArgs) error {
-	for v, err := range a.Talk.All(ctx) {
-		if err != nil {
-			return err
-		}
-		if err := a.Talk.Put(ctx, "echo "+v); err != nil {
-			return err
-		}
-	}
-	for k, w := range a.Note {
-		if err := w.Put(ctx, len(k)+len(a.Big)); err != nil {
-			return err
-		}
-	}
-	if a.File != nil {
-		fmt.Fprintf(a.File, "from %d\n", os.Getpid()-os.Getpid())
-	}
-	return nil
-})
-
-var entryExit = Register("exit", func(ctx context.Context, how string) error {
-	switch how {
-	case "nil":
-		return nil
-	case "error":
-		return errors.New("no luck")
-	case "3":
-		os.Exit(3)
-	case "panic":
-		panic("boom\nbang")
-	case "panic goroutine":
-		go panic(fmt.Errorf("boom"))
-		select {}
-	case "fatal":
-		m := map[int]int{}
-		go func() {
-			for {
-				m[1]++
-			}
-		}()
-		for {
-			m[1]++
-		}
-	case "ctx":
-		<-ctx.Done()
-		return ctx.Err()
-	case "ignore":
-		select {}
-	case "busy":
-		for {
-		}
-	}
-	return nil
-})
-
-func TestSmoke(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	mine, theirs, err := NewDuplex[string, string](nil, nil)
+func need(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, w, err := Pipe[int](nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fr, fw, _ := os.Pipe()
-	p, err := Spawn(ctx, entryEcho, echoArgs{Talk: theirs, Note: map[string]*Writer[int]{"abc": w}, File: fw, Big: make([]byte, 100_000_000)}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Put(ctx, 1); !errors.Is(err, ErrMoved) || !errors.Is(err, os.ErrClosed) {
-		t.Error(err)
-	} else {
-		t.Log(err)
-	}
-	if err := mine.Put(ctx, "x"); err != nil {
-		t.Fatal(err)
-	}
-	got, err := mine.Get(ctx)
-	t.Log(got, err)
-	if err := mine.CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
-	n, err := r.Get(ctx)
-	t.Log(n, err)
-	b, err := io.ReadAll(fr)
-	t.Logf("%q %v", b, err)
-	t.Log(p, p.Wait(ctx), p)
-	code, ok := p.ExitCode()
-	t.Log(code, ok)
-	_, err = r.Get(ctx)
-	t.Log(err)
 }
 
-func TestExits(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	for _, how := range []string{"nil", "error", "3", "panic", "panic goroutine", "fatal", "kill", "term", "stop ctx", "stop ignore", "stop busy", "parent ctx"} {
-		start := time.Now()
-		var errb strings.Builder
-		cctx, ccancel := context.WithCancel(ctx)
-		real := strings.TrimPrefix(how, "stop ")
-		if how == "kill" || how == "term" {
-			real = "ignore"
+// needIs fails the test unless err matches all of targets.
+func needIs(t testing.TB, err error, targets ...error) {
+	t.Helper()
+	for _, target := range targets {
+		if !errors.Is(err, target) {
+			t.Fatalf("error %v does not match %v", err, target)
 		}
-		if how == "parent ctx" {
-			real = "ctx"
-		}
-		p, err := Spawn(cctx, entryExit, real, &SpawnOptions{Stderr: &errb, Grace: time.Second / 2})
-		if err != nil {
-			t.Fatal(how, err)
-		}
-		if how == "kill" {
-			p.Kill()
-		}
-		if how == "term" {
-			p.Terminate()
-		}
-		if how == "parent ctx" {
-			ccancel()
-		}
-		if strings.HasPrefix(how, "stop") {
-			t.Log(how, "stop:", p.Stop(ctx))
-		}
-		err = p.Wait(ctx)
-		code, ok := p.ExitCode()
-		t.Log(how, "->", err, code, ok, time.Since(start).Round(time.Millisecond))
-		var e *ExitError
-		if errors.As(err, &e) {
-			t.Logf("   panic %q stack %d stderr %d err %v sig %v", e.Panic, len(e.Stack), len(e.Stderr), e.Err, e.Signal == syscall.SIGKILL)
-		}
-		ccancel()
 	}
+}
+
+// spawnIt starts a child, and ends it with the test.
+func spawnIt[A any](t testing.TB, e *Entrypoint[A], args A, opts *SpawnOptions) *Process {
+	t.Helper()
+	p, err := Spawn(context.Background(), e, args, opts)
+	need(t, err)
+	t.Cleanup(func() {
+		_ = p.Kill() // most have ended
+		<-p.Done()
+	})
+	return p
+}
+
+func stringPipe(t testing.TB) (*Reader[string], *Writer[string]) {
+	t.Helper()
+	return pipeOf[string](t, nil)
+}
+
+// pipeOf makes a channel whose ends are closed with the test.
+func pipeOf[T any](t testing.TB, opts *Options[T]) (*Reader[T], *Writer[T]) {
+	t.Helper()
+	r, w, err := Pipe(opts)
+	need(t, err)
+	t.Cleanup(func() { _, _ = r.Close(), w.CloseNow() }) // most are closed, or moved
+	return r, w
+}
+
+func duplexOf[A, B any](t testing.TB, a *Options[A], b *Options[B]) (*Duplex[A, B], *Duplex[B, A]) {
+	t.Helper()
+	mine, theirs, err := NewDuplex(a, b)
+	need(t, err)
+	t.Cleanup(func() { _, _ = mine.CloseNow(), theirs.CloseNow() }) // as above
+	return mine, theirs
+}
+
+func get[T any](t testing.TB, ctx context.Context, r interface {
+	Get(context.Context) (T, error)
+}) T {
+	t.Helper()
+	v, err := r.Get(ctx)
+	need(t, err)
+	return v
+}
+
+func TestSpawnedChildRunsAndEnds(t *testing.T) {
+	ctx := procCtx(t)
+	r, w := stringPipe(t)
+	orders, order := stringPipe(t)
+	p := spawnIt(t, entryDeed, deedArgs{Do: "await order", In: orders, Out: w}, &SpawnOptions{Name: "tester"})
+	get(t, ctx, r)
+	if !p.Alive() || p.PID() <= 0 || p.PID() == os.Getpid() || p.Name() != "tester" {
+		t.Fatalf("%v: alive %v", p, p.Alive())
+	}
+	if code, exited := p.ExitCode(); exited {
+		t.Errorf("exit code %d of a living child", code)
+	}
+	if want := fmt.Sprintf("tester (pid %d)", p.PID()); p.String() != want {
+		t.Errorf("%q, want %q", p, want)
+	}
+	need(t, order.Put(ctx, "nil"))
+	<-p.Done()
+	if code, exited := p.ExitCode(); !exited || code != 0 || p.Alive() {
+		t.Errorf("code %d, exited %v, alive %v", code, exited, p.Alive())
+	}
+	need(t, p.Wait(ctx))
+	if want := fmt.Sprintf("tester (pid %d, ended)", p.PID()); p.String() != want {
+		t.Errorf("%q, want %q", p, want)
+	}
+	needIs(t, p.Kill(), os.ErrProcessDone)
+	needIs(t, p.Terminate(), os.ErrProcessDone)
+	needIs(t, p.Signal(os.Kill), os.ErrProcessDone)
+	need(t, p.Stop(ctx))
+}
+
+func TestStandardStreamsAreConnected(t *testing.T) {
+	ctx := procCtx(t)
+	var out, errOut bytes.Buffer
+	input := strings.Repeat("line\n", 100_000)
+	p := spawnIt(t, entryDeed, deedArgs{Do: "copy stdin"}, &SpawnOptions{
+		Stdin: strings.NewReader(input), Stdout: &out, Stderr: &errOut,
+	})
+	need(t, p.Wait(ctx))
+	if out.String() != input || errOut.Len() > 0 {
+		t.Errorf("%d bytes of stdout, %d of stderr; want %d, 0", out.Len(), errOut.Len(), len(input))
+	}
+
+	out.Reset()
+	p = spawnIt(t, entryDeed, deedArgs{Do: "copy stdin"}, &SpawnOptions{Stdout: &out}) // from the null device
+	need(t, p.Wait(ctx))
+	if out.Len() > 0 {
+		t.Errorf("the null device gave %d bytes", out.Len())
+	}
+}
+
+func TestFilesAsStandardStreams(t *testing.T) {
+	ctx := procCtx(t)
+	inR, inW, err := os.Pipe()
+	need(t, err)
+	outR, outW, err := os.Pipe()
+	need(t, err)
+	p := spawnIt(t, entryDeed, deedArgs{Do: "copy stdin"}, &SpawnOptions{Stdin: inR, Stdout: outW})
+	need(t, errors.Join(inR.Close(), outW.Close()))
+	_, err = inW.WriteString("through")
+	need(t, errors.Join(err, inW.Close()))
+	all, err := io.ReadAll(outR)
+	need(t, errors.Join(err, outR.Close()))
+	if string(all) != "through" {
+		t.Errorf("%q", all)
+	}
+	need(t, p.Wait(ctx))
+}
+
+// A Stdin that never gives anything can't keep the child, nor the parent, waiting.
+func TestStdinThatBlocksHoldsNobody(t *testing.T) {
+	ctx := procCtx(t)
+	r, w := io.Pipe()
+	defer w.Close()
+	p := spawnIt(t, entryDeed, deedArgs{Do: "nothing"}, &SpawnOptions{Stdin: r})
+	need(t, p.Wait(ctx))
+}
+
+func TestEnvironmentAndDirectory(t *testing.T) {
+	ctx := procCtx(t)
+	t.Setenv("GIPC_TEST_PARENT", "seen")
+	env := func(opts *SpawnOptions) []string {
+		r, w := stringPipe(t)
+		need(t, spawnIt(t, entryDeed, deedArgs{Do: "env", Out: w}, opts).Wait(ctx))
+		return strings.Split(get(t, ctx, r), "\n")
+	}
+	for name, c := range map[string]struct {
+		opts *SpawnOptions
+		want string
+		no   string
+	}{
+		"parent's": {nil, "GIPC_TEST_PARENT=seen", inheritedEnv},
+		"own":      {&SpawnOptions{Env: append(os.Environ(), "GIPC_TEST_OWN=x")}, "GIPC_TEST_OWN=x", inheritedEnv},
+		"replaced": {&SpawnOptions{Env: []string{"GIPC_TEST_OWN=x"}}, "GIPC_TEST_OWN=x", "GIPC_TEST_PARENT"},
+		"callback": {&SpawnOptions{Command: func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "A=b") }}, "A=b", inheritedEnv},
+	} {
+		got := env(c.opts)
+		if !slices.Contains(got, c.want) {
+			t.Errorf("%s: no %s in the child's environment", name, c.want)
+		}
+		if slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, c.no) }) {
+			t.Errorf("%s: the child sees %s", name, c.no)
+		}
+	}
+
+	dir := t.TempDir()
+	r, w := stringPipe(t)
+	p := spawnIt(t, entryDeed, deedArgs{Do: "dir", Out: w}, &SpawnOptions{Dir: dir, Name: "my title"})
+	need(t, p.Wait(ctx))
+	got, title, _ := strings.Cut(get(t, ctx, r), "\n")
+	if !sameFile(t, got, dir) || title != "my title" {
+		t.Errorf("child in %q with title %q", got, title)
+	}
+}
+
+func sameFile(t *testing.T, a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	need(t, errors.Join(errA, errB))
+	return os.SameFile(infoA, infoB)
+}
+
+func TestRegisterRefuses(t *testing.T) {
+	type withFunc struct{ Callback func() }
+	type withChan struct{ Deep map[string][]chan int }
+	good := func(context.Context, int) error { return nil }
+	for name, c := range map[string]struct {
+		register func()
+		want     string
+	}{
+		"no name":      {func() { Register("", good) }, "no name"},
+		"taken name":   {func() { Register("deed", good) }, "deed already"},
+		"no function":  {func() { Register[int]("x", nil) }, "no function"},
+		"func in args": {func() { Register("x", func(context.Context, withFunc) error { return nil }) }, "withFunc.Callback: func()"},
+		"chan in args": {func() { Register("x", func(context.Context, withChan) error { return nil }) }, "withChan.Deep"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if text := fmt.Sprint(recover()); !strings.Contains(text, c.want) {
+					t.Errorf("panic %q, want %q in it", text, c.want)
+				}
+			}()
+			c.register()
+			t.Error("accepted")
+		})
+	}
+}
+
+func TestMillionElementsAsArguments(t *testing.T) {
+	ctx := procCtx(t)
+	r, w := pipeOf[int](t, nil)
+	list := make([]int, 1_000_000)
+	want := 0
+	for i := range list {
+		list[i] = i * 3
+		want += list[i]
+	}
+	p := spawnIt(t, entrySum, sumArgs{Numbers: list, Sum: w}, nil)
+	if got := get(t, ctx, r); got != want {
+		t.Errorf("sum %d, want %d", got, want)
+	}
+	need(t, p.Wait(ctx))
+}
+
+type sumArgs struct {
+	Numbers []int
+	Blob    []byte
+	Sum     *Writer[int]
+}
+
+var entrySum = Register("sum", func(ctx context.Context, a sumArgs) error {
+	sum := len(a.Blob)
+	for _, n := range a.Numbers {
+		sum += n
+	}
+	return a.Sum.Put(ctx, sum)
+})
+
+func TestHundredMegabytesAsArguments(t *testing.T) {
+	ctx := procCtx(t)
+	r, w := pipeOf[int](t, nil)
+	size := 100 << 20
+	if testing.Short() {
+		size = 10 << 20
+	}
+	p := spawnIt(t, entrySum, sumArgs{Blob: make([]byte, size), Sum: w}, nil)
+	if got := get(t, ctx, r); got != size {
+		t.Errorf("%d bytes arrived, want %d", got, size)
+	}
+	need(t, p.Wait(ctx))
 }

@@ -1,0 +1,258 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// deeds are what a child can be told to do, by name. They are filled in by init functions: they spawn, too, and so can't be
+// what entryDeed's initialization depends on.
+var deeds = map[string]func(ctx context.Context, a deedArgs) error{}
+
+// deedArgs are the arguments of most children of the tests; each deed uses some of them.
+type deedArgs struct {
+	Do   string
+	Text string
+	N    int
+	In   *Reader[string]
+	Out  *Writer[string]
+	Talk *Duplex[string, string]
+	Rest []*Writer[string]
+	File *os.File
+}
+
+var entryDeed = Register("deed", func(ctx context.Context, a deedArgs) error {
+	do, ok := deeds[a.Do]
+	if !ok {
+		return fmt.Errorf("there is no deed %q", a.Do)
+	}
+	return do(ctx, a)
+})
+
+// echoEntry returns what an entrypoint is that sends back everything it gets. The codec of the channel decides how.
+func echoEntry[T any](ctx context.Context, talk *Duplex[T, T]) error {
+	for v, err := range talk.All(ctx) {
+		if err == nil {
+			err = talk.Put(ctx, v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return talk.Close()
+}
+
+var (
+	entryEchoString = Register("echo string", echoEntry[string])
+	entryEchoBytes  = Register("echo bytes", echoEntry[[]byte])
+	entryEchoStruct = Register("echo struct", echoEntry[letter])
+)
+
+// letter is a message with a structure.
+type letter struct {
+	To    map[string][]int
+	Text  string
+	Sent  time.Time
+	Reply *letter
+}
+
+func init() {
+	deeds["nothing"] = func(context.Context, deedArgs) error { return nil }
+	deeds["say"] = func(ctx context.Context, a deedArgs) error { return a.Out.Put(ctx, a.Text) }
+	deeds["echo"] = func(ctx context.Context, a deedArgs) error { return echoEntry(ctx, a.Talk) }
+	deeds["forward"] = func(ctx context.Context, a deedArgs) error { return forwardAll(ctx, a.In, a.Out) }
+	deeds["count"] = func(ctx context.Context, a deedArgs) error {
+		for i := range a.N {
+			if err := a.Out.Put(ctx, fmt.Sprint(a.Text, i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	deeds["read one"] = func(ctx context.Context, a deedArgs) error {
+		_, err := a.In.Get(ctx)
+		return err
+	}
+	deeds["write on"] = func(ctx context.Context, a deedArgs) error {
+		for {
+			switch err := a.Out.Put(ctx, a.Text); {
+			case errors.Is(err, ErrPeerClosed):
+				return nil
+			case err != nil:
+				return err
+			}
+		}
+	}
+	deeds["put and exit"] = func(ctx context.Context, a deedArgs) error {
+		err := a.Out.Put(ctx, a.Text)
+		if err != nil {
+			return err
+		}
+		os.Exit(a.N)
+		return nil
+	}
+	deeds["stderr"] = func(_ context.Context, a deedArgs) error {
+		fmt.Fprint(os.Stderr, a.Text)
+		if a.N != 0 {
+			os.Exit(a.N)
+		}
+		return nil
+	}
+	deeds["copy stdin"] = func(context.Context, deedArgs) error {
+		_, err := io.Copy(os.Stdout, os.Stdin)
+		return err
+	}
+	deeds["env"] = func(ctx context.Context, a deedArgs) error {
+		return a.Out.Put(ctx, strings.Join(os.Environ(), "\n"))
+	}
+	deeds["dir"] = func(ctx context.Context, a deedArgs) error {
+		dir, err := os.Getwd()
+		if err != nil {
+			return err
+		}
+		return a.Out.Put(ctx, dir+"\n"+os.Args[0])
+	}
+	deeds["file"] = func(ctx context.Context, a deedArgs) error {
+		runtime.GC() // what held the descriptor before the arguments did is gone
+		runtime.GC()
+		_, err := fmt.Fprintf(a.File, "%s to %s", a.Text, a.File.Name())
+		return errors.Join(err, a.File.Close())
+	}
+	deeds["close stdio"] = func(ctx context.Context, a deedArgs) error {
+		err := errors.Join(os.Stdout.Close(), os.Stderr.Close())
+		return errors.Join(err, a.Out.Put(ctx, "still here"))
+	}
+}
+
+func forwardAll(ctx context.Context, from *Reader[string], to *Writer[string]) error {
+	for v, err := range from.All(ctx) {
+		if err == nil {
+			err = to.Put(ctx, v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Ways to wait, each after saying "up".
+func init() {
+	waiting := func(do string, wait func(ctx context.Context, a deedArgs) error) {
+		deeds[do] = func(ctx context.Context, a deedArgs) error {
+			if a.Out != nil {
+				if err := a.Out.Put(ctx, "up"); err != nil {
+					return err
+				}
+			}
+			return wait(ctx, a)
+		}
+	}
+	waiting("await ctx", func(ctx context.Context, _ deedArgs) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	waiting("await ctx and wrap", func(ctx context.Context, _ deedArgs) error {
+		<-ctx.Done()
+		return fmt.Errorf("gave up: %w", ctx.Err())
+	})
+	waiting("await ctx and fail", func(ctx context.Context, _ deedArgs) error {
+		<-ctx.Done()
+		return fmt.Errorf("failed after %v", context.Cause(ctx))
+	})
+	waiting("await ctx, well", func(ctx context.Context, _ deedArgs) error {
+		<-ctx.Done()
+		return nil
+	})
+	waiting("ignore ctx", func(context.Context, deedArgs) error { select {} })
+	waiting("spin", func(context.Context, deedArgs) error {
+		for {
+		}
+	})
+	waiting("await order", func(ctx context.Context, a deedArgs) error {
+		how, err := a.In.Get(ctx)
+		if err != nil {
+			return err
+		}
+		return endings[how]()
+	})
+}
+
+// endings are the ways in which a child can end by itself.
+var endings = map[string]func() error{
+	"nil":             func() error { return nil },
+	"error":           func() error { return errors.New("no luck\ntoday") },
+	"error no UTF-8":  func() error { return errors.New("bad \xff") },
+	"error huge":      func() error { return errors.New(strings.Repeat("x", 8<<20)) },
+	"canceled":        func() error { return fmt.Errorf("gave up: %w", context.Canceled) },
+	"deadline":        func() error { return context.DeadlineExceeded },
+	"exit 0":          func() error { os.Exit(0); return nil },
+	"exit 3":          func() error { os.Exit(3); return nil },
+	"panic":           func() error { panic("boom") },
+	"panic lines":     func() error { panic("boom\ngoroutine 1 [running]:\npanic: bang") },
+	"panic error":     func() error { panic(errors.New("boom error")) },
+	"panic custom":    func() error { panic(customPanic{Why: "because", N: 7}) },
+	"panic goexit":    func() error { runtime.Goexit(); return nil },
+	"panic nil":       func() error { var m *deedArgs; m.N = 1; return nil },
+	"panic repeated":  func() error { defer func() { panic("second") }(); panic("first") },
+	"fatal map":       writeConcurrently,
+	"fatal stack":     overflow,
+	"fatal late":      func() error { debug.PrintStack(); return writeConcurrently() },
+	"crash many":      crashAmongMany,
+	"panic goroutine": func() error { go elsewhere(); select {} },
+}
+
+type customPanic struct {
+	Why string
+	N   int
+}
+
+func elsewhere() { panic("boom elsewhere") }
+
+func writeConcurrently() error {
+	m := map[int]int{}
+	for range 4 {
+		go func() {
+			for {
+				m[1]++
+			}
+		}()
+	}
+	select {}
+}
+
+func overflow() error {
+	debug.SetMaxStack(1 << 20)
+	return overflowing(0)
+}
+
+//go:noinline
+func overflowing(n int) error {
+	var room [64]int
+	room[n%64] = n
+	return errors.Join(overflowing(n+room[n%64]), nil)
+}
+
+// crashAmongMany panics with thousands of other goroutines, all of which the runtime prints.
+func crashAmongMany() error {
+	for range 5000 {
+		go func() { select {} }()
+	}
+	debug.SetTraceback("all")
+	panic("boom in a crowd")
+}
+
+// letterTo makes a letter that is not trivial to encode.
+func letterTo(name string) letter {
+	return letter{
+		To: map[string][]int{name: {1, -2, 1 << 40}, "": nil}, Text: "héllo\x00",
+		Sent: time.Now().Round(0), Reply: &letter{Text: "re: " + name},
+	}
+}
