@@ -78,7 +78,7 @@ func closeHalves(first, second func() error) error {
 func (d *Duplex[In, Out]) TryClose() error {
 	errIn := d.r.in.tryEnter() // keeps every Get out until both halves have agreed
 	if errIn == ErrLocked {
-		return d.r.wrap(nil, "close", errIn)
+		return d.r.wrap(context.Background(), "close", errIn)
 	}
 	errOut := d.w.TryClose()
 	if errIn != nil {
