@@ -1,0 +1,317 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var quickstart string // the built program
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "quickstart")
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		quickstart = filepath.Join(dir, "quickstart.exe")
+		if out, err := exec.Command("go", "build", "-o", quickstart, ".").CombinedOutput(); err != nil {
+			fmt.Printf("%s%v\n", out, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+func run(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := exec.Command(quickstart, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// makeTree writes files that are awkward in several ways, and returns the line that the program should print for each.
+func makeTree(t *testing.T) (root string, want map[string]string) {
+	t.Helper()
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	contents := map[string]string{
+		"empty.txt":          "",
+		"no end.txt":         "a line without an end",
+		"sub/deep/words.txt": "one\ttwo  three\r\n\n four\v five\f\n",
+		"sub/binary.bin":     "\x00\xff\n\x80 \x00",
+		"big.txt":            strings.Repeat("words across the border of a part ", 20_000) + "\n",
+		"part.txt":           strings.Repeat("x", 64<<10),
+		"noext":              "x\n",
+	}
+	for i := range 40 {
+		contents[fmt.Sprintf("many/%02d.go", i)] = strings.Repeat("line\n", i)
+	}
+	if runtime.GOOS == "linux" {
+		contents["bad\xff\xfename.txt"] = "what a name\n"
+	}
+	want = map[string]string{}
+	for name, text := range contents {
+		path := filepath.Join(root, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		lines, words := strings.Count(text, "\n"), len(strings.Fields(strings.Map(spaceOrX, text)))
+		want[path] = fmt.Sprintf("%d %d %d %x %s", lines, words, len(text), sha256.Sum256([]byte(text)), printable(path))
+	}
+	if err := os.MkdirAll(filepath.Join(root, ".git"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, ".git", "config"), []byte("not counted\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return root, want
+}
+
+// spaceOrX leaves of the text only what matters for counting words: the program knows ASCII's white space alone.
+func spaceOrX(r rune) rune {
+	if strings.ContainsRune(" \t\n\v\f\r", r) {
+		return ' '
+	}
+	return 'x'
+}
+
+var spaces = regexp.MustCompile(` +`)
+
+// filesIn returns the lines that -v prints for each file.
+func filesIn(stdout string) []string {
+	var found []string
+	for line := range strings.Lines(stdout) {
+		line = strings.TrimSpace(line)
+		if fields := strings.SplitN(spaces.ReplaceAllString(line, " "), " ", 5); len(fields) == 5 && len(fields[3]) == 64 {
+			found = append(found, strings.Join(fields[:4], " ")+" "+strings.TrimSpace(line[strings.Index(line, fields[3])+64:]))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+func linesOf(want map[string]string) []string {
+	var all []string
+	for _, line := range want {
+		all = append(all, line)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func compare(t *testing.T, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// totals returns the numbers of the last row.
+func totals(t *testing.T, stdout string) (files, lines, words, size int) {
+	t.Helper()
+	rows := strings.Split(strings.TrimSpace(stdout), "\n")
+	if _, err := fmt.Sscanf(rows[len(rows)-1], "%d %d %d %d total", &files, &lines, &words, &size); err != nil {
+		t.Fatalf("no totals: %v\n%s", err, stdout)
+	}
+	return files, lines, words, size
+}
+
+func sumUp(t *testing.T, lines []string) (n [4]int) {
+	t.Helper()
+	for _, line := range lines {
+		var l, w, b int
+		if _, err := fmt.Sscan(line, &l, &w, &b); err != nil {
+			t.Fatal(err)
+		}
+		n[0]++
+		n[1] += l
+		n[2] += w
+		n[3] += b
+	}
+	return n
+}
+
+func TestCountsEveryFileOnce(t *testing.T) {
+	root, want := makeTree(t)
+	stdout, stderr, code := run(t, "-v", root)
+	if code != 0 || stderr != "" {
+		t.Fatalf("exit code %d, stderr %q", code, stderr)
+	}
+	compare(t, filesIn(stdout), linesOf(want))
+	var got [4]int
+	got[0], got[1], got[2], got[3] = totals(t, stdout)
+	if want := sumUp(t, linesOf(want)); got != want {
+		t.Errorf("totals %v, want %v", got, want)
+	}
+}
+
+func TestCrashLosesOnlyItsFile(t *testing.T) {
+	root, want := makeTree(t)
+	stdout, stderr, code := run(t, "-v", "-crash", root)
+	if code != 0 {
+		t.Fatalf("exit code %d, stderr %q", code, stderr)
+	}
+	lost := 0
+	for path := range want {
+		if strings.Contains(stderr, "not counted: "+printable(path)+": ") {
+			delete(want, path)
+			lost++
+		}
+	}
+	if lost != 1 {
+		t.Fatalf("%d files are named:\n%s", lost, stderr)
+	}
+	for _, part := range []string{"panic: told to crash", "goroutine ", "main.go:"} {
+		if strings.Count(stderr, part) == 0 {
+			t.Errorf("no %q in\n%s", part, stderr)
+		}
+	}
+	compare(t, filesIn(stdout), linesOf(want))
+	if files, _, _, _ := totals(t, stdout); files != len(want) {
+		t.Errorf("%d files in all, want %d", files, len(want))
+	}
+}
+
+// TestThisRepository is the command of the README.
+func TestThisRepository(t *testing.T) {
+	cmd := exec.Command("go", "run", "./examples/quickstart")
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := 0
+	err = filepath.WalkDir(cmd.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == ".git" && d.IsDir() {
+			return fs.SkipDir
+		}
+		if err == nil && d.Type().IsRegular() {
+			want++
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files, _, _, _ := totals(t, string(out)); files != want {
+		t.Errorf("%d files, want %d", files, want)
+	}
+}
+
+func TestMissingPath(t *testing.T) {
+	root, _ := makeTree(t)
+	missing := filepath.Join(root, "nosuch")
+	stdout, stderr, code := run(t, root, missing)
+	if code != 1 || stdout != "" || !strings.Contains(stderr, "nosuch") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+func TestEmptyTree(t *testing.T) {
+	for _, args := range [][]string{{t.TempDir()}, {"-crash", t.TempDir()}} {
+		stdout, stderr, code := run(t, args...)
+		if code != 0 || stderr != "" {
+			t.Errorf("%v: exit code %d, stderr %q", args, code, stderr)
+		}
+		if files, _, _, _ := totals(t, stdout); files != 0 {
+			t.Errorf("%d files in an empty tree", files)
+		}
+	}
+}
+
+func TestUnreadableFileIsReported(t *testing.T) {
+	root, want := makeTree(t)
+	var bad string
+	switch {
+	case runtime.GOOS == "windows":
+		t.Skip("a file's mode doesn't make it unreadable on Windows")
+	case os.Getuid() != 0:
+		bad = filepath.Join(root, "unreadable")
+		if err := os.WriteFile(bad, []byte("secret"), 0); err != nil {
+			t.Fatal(err)
+		}
+	case runtime.GOOS == "linux":
+		bad = "/proc/self/mem" // can be opened, but not read
+	default:
+		t.Skip("everything is readable for root")
+	}
+	stdout, stderr, code := run(t, "-v", root, bad)
+	if code != 0 || strings.Count(stderr, "not counted: ") != 1 || !strings.Contains(stderr, filepath.Base(bad)) {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	compare(t, filesIn(stdout), linesOf(want))
+}
+
+func TestInterruptEndsTheWorkers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a process can't send an interrupt on Windows")
+	}
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "a"))
+	if err == nil {
+		err = f.Truncate(1 << 40) // takes hours to count, and no room
+	}
+	if err != nil {
+		t.Skip("no sparse files: ", err)
+	}
+	defer f.Close()
+	if err := os.WriteFile(filepath.Join(dir, "b"), []byte("crash"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(quickstart, "-crash", dir)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe() // the children inherit it: its end means that all of them have ended
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	lines := bufio.NewScanner(stderr)
+	if !lines.Scan() || !strings.Contains(lines.Text(), "told to crash") {
+		t.Fatalf("it began with %q, %v", lines.Text(), lines.Err())
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	last := ""
+	for lines.Scan() {
+		last = lines.Text()
+	}
+	if left, err := io.ReadAll(stdout); err != nil || len(left) > 0 {
+		t.Errorf("stdout has %q, %v", left, err)
+	}
+	err = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(last, "interrupt") {
+		t.Errorf("%v, exit code %d, last words %q", err, code, last)
+	}
+}
