@@ -242,7 +242,9 @@ func (r *Reader[T]) forward(ctx context.Context, out chan<- T) error {
 func (r *Reader[T]) Close() error { return r.wrap(context.Background(), "close", r.in.shutdown(false)) }
 
 // TryClose is Close if no call is under way; otherwise it closes nothing and returns ErrLocked. It doesn't block.
-func (r *Reader[T]) TryClose() error { return r.wrap(context.Background(), "close", r.in.shutdown(true)) }
+func (r *Reader[T]) TryClose() error {
+	return r.wrap(context.Background(), "close", r.in.shutdown(true))
+}
 
 // Stats returns counters. It doesn't block, and works on a closed end too.
 func (r *Reader[T]) Stats() Stats { return r.in.snapshot() }
@@ -363,7 +365,9 @@ func (w *Writer[T]) feed(ctx context.Context, in <-chan T, stop <-chan struct{})
 // blocks as long as the pipe is full and nobody reads: CloseNow ends that. The reader gets io.EOF behind the last message.
 // The second Close, and every call after the first, is ErrClosed. An error that matches ErrPeerClosed says that queued
 // messages were lost.
-func (w *Writer[T]) Close() error { return w.wrap(context.Background(), "close", w.out.closeAfterSending(false)) }
+func (w *Writer[T]) Close() error {
+	return w.wrap(context.Background(), "close", w.out.closeAfterSending(false))
+}
 
 // CloseNow closes the end at once. What is queued is dropped, Puts under way return ErrClosed; if one was halfway, the
 // reader gets io.ErrUnexpectedEOF.
@@ -371,7 +375,9 @@ func (w *Writer[T]) CloseNow() error { return w.wrap(context.Background(), "clos
 
 // TryClose is Close if no call is under way and nothing is queued; otherwise it closes nothing and returns ErrLocked. It
 // doesn't block.
-func (w *Writer[T]) TryClose() error { return w.wrap(context.Background(), "close", w.out.closeAfterSending(true)) }
+func (w *Writer[T]) TryClose() error {
+	return w.wrap(context.Background(), "close", w.out.closeAfterSending(true))
+}
 
 // Stats returns counters. It doesn't block, and works on a closed end too.
 func (w *Writer[T]) Stats() Stats { return w.out.snapshot() }
