@@ -111,79 +111,28 @@ func (c *readCall) attempt(fd uintptr) bool {
 	return c.err != syscall.EAGAIN
 }
 
-// fdWriter writes to any stream. A file is written to without os.File.Write, which would end the program by SIGPIPE when
-// descriptor 1 or 2 is a pipe that nobody reads any more.
-type fdWriter struct {
-	stream  io.Writer
-	rc      syscall.RawConn // nil where the stream is no file
-	attempt func(fd uintptr) bool
-	call    *writeCall
-}
+// maxWrite is the most bytes one write asks for: some systems refuse 2 GiB and more.
+const maxWrite = 1 << 30
 
-// writeCall is what attempt works on; one at a time.
-type writeCall struct {
-	head, body []byte
-	err        error
-}
-
-func newFDWriter(stream io.Writer) fdWriter {
-	w := fdWriter{stream: stream}
-	file, ok := stream.(*os.File)
-	if !ok {
+// withoutSIGPIPE returns w, or a stand-in with another descriptor if w's is that of stdout or stderr: os.File.Write ends
+// the program by SIGPIPE where one of these is a pipe that nobody reads any more.
+func withoutSIGPIPE(w io.WriteCloser) io.WriteCloser {
+	if n := fdNumber(w); n != syscall.Stdout && n != syscall.Stderr {
 		return w
 	}
-	rc, err := file.SyscallConn()
+	dup, err := duplicate(w)
 	if err != nil {
 		return w
 	}
-	call := &writeCall{}
-	w.rc, w.call, w.attempt = rc, call, call.attempt
-	return w
+	return &standIn{dup, w}
 }
 
-func (w *fdWriter) write(head, body []byte) (int, error) {
-	if w.rc == nil {
-		return writeBoth(w.stream, head, body)
-	}
-	c := w.call
-	c.head, c.body, c.err = head, body, nil
-	err := w.rc.Write(w.attempt)
-	n := len(head) + len(body) - len(c.head) - len(c.body)
-	c.head, c.body = nil, nil
-	if err == nil && c.err != nil {
-		err = os.NewSyscallError("write", c.err)
-	}
-	return n, err
+type standIn struct {
+	*os.File
+	original io.Closer
 }
 
-// attempt writes as much as goes; false makes the caller wait until the descriptor is writable.
-func (c *writeCall) attempt(fd uintptr) bool {
-	for len(c.head)+len(c.body) > 0 {
-		p := c.head
-		if len(p) == 0 {
-			p = c.body
-		}
-		if len(p) > chunkSize {
-			p = p[:min(len(p), maxWrite)&^(pageSize-1)]
-		}
-		n, err := syscall.Write(int(fd), p)
-		if n > 0 {
-			c.head, c.body = cut(c.head, c.body, n)
-		}
-		switch {
-		case err == syscall.EINTR:
-		case err == syscall.EAGAIN:
-			return false
-		case err != nil:
-			c.err = err
-			return true
-		}
-	}
-	return true
-}
-
-// maxWrite is the most bytes one write asks for: some systems refuse 2 GiB and more.
-const maxWrite = 1 << 30
+func (s *standIn) Close() error { return errors.Join(s.File.Close(), s.original.Close()) }
 
 // isPeerClosed says whether a write's error means that nobody can read any more.
 func isPeerClosed(err error) bool {

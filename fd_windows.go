@@ -316,36 +316,8 @@ func (r *fdReader) read(mem lender) (int, error) {
 	return n, err
 }
 
-// fdWriter writes to any stream; to a handle in pieces.
-type fdWriter struct {
-	stream io.Writer
-	piece  int // 0: no limit
-}
-
-func newFDWriter(stream io.Writer) fdWriter {
-	switch stream.(type) {
-	case *pipeFile, *os.File:
-		return fdWriter{stream, maxWrite}
-	}
-	return fdWriter{stream, 0}
-}
-
-func (w *fdWriter) write(head, body []byte) (written int, err error) {
-	if w.piece == 0 {
-		return writeBoth(w.stream, head, body)
-	}
-	for len(head)+len(body) > 0 && err == nil {
-		p := head
-		if len(p) == 0 {
-			p = body
-		}
-		var n int
-		n, err = w.stream.Write(p[:min(len(p), w.piece)])
-		head, body = cut(head, body, n)
-		written += n
-	}
-	return written, err
-}
+// withoutSIGPIPE returns w: there is no such signal.
+func withoutSIGPIPE(w io.WriteCloser) io.WriteCloser { return w }
 
 // isPeerClosed says whether a write's error means that nobody can read any more.
 func isPeerClosed(err error) bool {

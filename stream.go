@@ -61,7 +61,8 @@ func newSource(r io.ReadCloser) source {
 
 // newSink wraps w in the kind of sink that can do most with it.
 func newSink(w io.WriteCloser) sink {
-	s := &streamSink{stream: w, fd: newFDWriter(w)}
+	w = withoutSIGPIPE(w)
+	s := &streamSink{stream: w}
 	if d, ok := w.(writeDeadliner); ok && cancelsWrites(w) && d.SetWriteDeadline(time.Time{}) == nil {
 		s.wake = interrupter{setDeadline: d.SetWriteDeadline}
 	}
@@ -120,7 +121,7 @@ func (i *interrupter) fire() { _ = i.setDeadline(longAgo) }
 
 // settle turns the error of a read or write into what source and sink promise.
 func (i *interrupter) settle(ctx context.Context, err error) error {
-	if i.setDeadline == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err == nil || i.setDeadline == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
 	if err := i.setDeadline(time.Time{}); err != nil {
@@ -162,13 +163,17 @@ func (s *deadlineSource) close() error {
 // streamSink writes to any stream; to one with deadlines interruptibly.
 type streamSink struct {
 	stream io.WriteCloser
-	fd     fdWriter
 	wake   interrupter
 }
 
 func (s *streamSink) write(ctx context.Context, head, body []byte) (int, error) {
 	s.wake.arm(ctx)
-	n, err := s.fd.write(head, body)
+	n, err := writePieces(s.stream, head)
+	if err == nil && len(body) > 0 {
+		var m int
+		m, err = writePieces(s.stream, body)
+		n += m
+	}
 	return n, s.wake.settle(ctx, err)
 }
 
@@ -194,14 +199,19 @@ func readSome(r io.Reader, mem lender) (int, error) {
 	return n, err
 }
 
-// writeBoth writes two slices to a stream that is no file.
-func writeBoth(w io.Writer, head, body []byte) (int, error) {
-	n, err := w.Write(head)
-	if err != nil || len(body) == 0 {
-		return n, err
+// writePieces writes p in pieces that the system takes well: of at most maxWrite bytes, and in whole pages if long.
+func writePieces(w io.Writer, p []byte) (written int, err error) {
+	for len(p) > 0 && err == nil {
+		piece := p[:min(len(p), maxWrite)]
+		if len(piece) > chunkSize {
+			piece = piece[:len(piece)&^(pageSize-1)]
+		}
+		var n int
+		n, err = w.Write(piece)
+		p = p[n:]
+		written += n
 	}
-	m, err := w.Write(body)
-	return n + m, err
+	return written, err
 }
 
 // pumpSource reads a stream without deadlines. A goroutine of its own sits in each Read, so that a Get can leave when its
