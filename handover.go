@@ -189,7 +189,7 @@ func adoptAll(args any, passed []passedEnd, uses []int, fds []uintptr) ([]half, 
 		case passedWriter:
 			halves[i] = newOutbound(openEnd(fds[i], p.NonBlocking), p.MaxMessage, p.Buffer)
 		default:
-			files[i] = openInherited(fds[i], p.NonBlocking)
+			files[i] = os.NewFile(fds[i], p.Name) // its mode is its own business
 		}
 	}
 	next := func() (int, error) {

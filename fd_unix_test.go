@@ -1,0 +1,64 @@
+//go:build unix
+
+package gipc
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+type fileModeArgs struct {
+	File *os.File
+	Name *Writer[string]
+}
+
+var entryFileMode = Register("file mode", func(ctx context.Context, a fileModeArgs) error {
+	if err := a.File.SetReadDeadline(time.Now()); err != nil {
+		return err // it has no deadlines: its mode was changed
+	}
+	return a.Name.Put(ctx, a.File.Name())
+})
+
+// TestFileKeepsItsMode hands one of two descriptors of the same open file over: whether that is non-blocking is a property
+// of the open file, so that a child which changed it would block the goroutines of whoever has the other.
+func TestFileKeepsItsMode(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	file, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	other, err := duplicate(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	names, name, err := Pipe[string](nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer names.Close()
+	want := file.Name()
+	p, err := Spawn(ctx, entryFileMode, fileModeArgs{file, name}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := names.Get(ctx); err != nil || got != want {
+		t.Errorf("in the child the file's name is %q, %v; want %q", got, err, want)
+	}
+	if err := p.Wait(ctx); err != nil {
+		t.Error(err)
+	}
+	var flags int
+	if err := withFD(other, func(fd uintptr) { flags, _ = unix.FcntlInt(fd, unix.F_GETFL, 0) }); err != nil {
+		t.Fatal(err)
+	}
+	if flags&unix.O_NONBLOCK == 0 {
+		t.Error("the child made the file blocking for everybody")
+	}
+}
