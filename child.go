@@ -43,7 +43,7 @@ type beginning struct {
 func newInherited(fds []uintptr) *inherited {
 	in, out := openEnd(fds[controlIn], true), openEnd(fds[controlOut], true)
 	c := &inherited{fds: fds, control: newControl(in, out), began: make(chan beginning, 1)}
-	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), entrypointKey{}, c))
 	return c
 }
 
@@ -57,8 +57,12 @@ func (c *inherited) serve() {
 	}
 	for err == nil {
 		var o order
-		if err = c.control.receive(context.Background(), &o); err == nil && o.Stop {
+		err = c.control.receive(context.Background(), &o)
+		if err == nil && o.Stop {
 			c.cancel(errAsked)
+		}
+		if err == nil && o.Ping {
+			c.tell(report{Pong: true}) // never fills the pipe: there is no second question before the answer
 		}
 	}
 	c.cancel(errParentGone)

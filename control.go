@@ -25,15 +25,19 @@ type hello struct {
 // order is what the parent sends later.
 type order struct {
 	Stop bool
+	Ping bool // answer with a Pong
 }
 
-// report is what the child sends: that it is ready, or why it can't be, and finally what its entrypoint returned.
+// report is what the child sends: that it is ready, or why it can't be, signs of life, and finally what its entrypoint
+// returned.
 type report struct {
 	Ready   bool
 	Refused refusal
 	Failed  bool   // the entrypoint returned an error
 	Text    string // of that error, or details of the refusal
 	Ctx     ctxEnd // which error of its ctx that error was
+	Pong    bool   // the answer to a Ping, and nothing else
+	Serving bool   // the entrypoint called Ready, and nothing else
 }
 
 type refusal int

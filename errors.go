@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 )
 
 // States of an end or a process. Match them with errors.Is.
@@ -40,6 +41,12 @@ var (
 
 	// ErrNotReady says that a child ended, or had to be ended, before it could run its entrypoint.
 	ErrNotReady = errors.New("the child did not become ready")
+
+	// ErrStopped says that the Supervisor is stopping or has ended, and starts no more children.
+	ErrStopped = errors.New("the supervisor is stopped")
+
+	// ErrNotEntrypoint says that [Ready] got a ctx that doesn't come from an entrypoint's.
+	ErrNotEntrypoint = errors.New("the ctx is not that of an entrypoint")
 )
 
 // closedError is a sentinel that also matches the closed errors above it: ErrMoved is ErrClosed is os.ErrClosed.
@@ -101,3 +108,22 @@ func (e *DecodeError) Error() string {
 }
 
 func (e *DecodeError) Unwrap() error { return e.Err }
+
+// GaveUpError says that a Supervisor gave up on a child that had to be restarted too often. Err, which is how it ended the
+// last time, is matched through it by errors.Is and errors.As; nil if it ended well, but should not have ended.
+type GaveUpError struct {
+	Child    string
+	Restarts int           // within the last Window; the limit
+	Window   time.Duration // SupervisorOptions.Window
+	Err      error
+}
+
+func (e *GaveUpError) Error() string {
+	text := fmt.Sprintf("gipc: supervisor gave up on child %s after %d restarts within %v", e.Child, e.Restarts, e.Window)
+	if e.Err == nil {
+		return text + ": it ended without an error"
+	}
+	return text + ": " + e.Err.Error()
+}
+
+func (e *GaveUpError) Unwrap() error { return e.Err }

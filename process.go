@@ -38,6 +38,7 @@ type Process struct {
 	ready  chan report   // the child's first report
 	done   chan struct{} // closed at the very end; then err and the fields below are set
 	err    error
+	health *health
 
 	mu     sync.Mutex
 	reaped bool  // the pid may belong to another process
@@ -54,6 +55,7 @@ func serve(ctx context.Context, cmd *exec.Cmd, s *starter) *Process {
 		name: s.opts.Name, opts: s.opts, cmd: cmd, job: s.job, pid: cmd.Process.Pid,
 		control: newControl(s.pipes.reports, s.pipes.orders), stderr: s.stdio.stderr,
 		asked: make(chan struct{}), exited: make(chan struct{}), ready: make(chan report, 1), done: make(chan struct{}),
+		health: newHealth(),
 	}
 	served, cancel := context.WithCancel(context.Background())
 	p.served = served
@@ -114,6 +116,8 @@ func (p *Process) readReports() error {
 			return nil
 		case first:
 			p.ready <- r
+		case r.Pong, r.Serving:
+			p.health.note(r)
 		default:
 			p.last = r
 		}

@@ -1,0 +1,281 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// SupervisorOptions say how a Supervisor treats its children. The zero value, and nil, are good.
+type SupervisorOptions struct {
+	// Strategy says what is restarted together. The default is OneForOne.
+	Strategy Strategy
+
+	// MaxRestarts is how many restarts each child has within Window; one more, and the Supervisor gives up. Restarts
+	// for the sake of a sibling don't count. 0: 5. Negative: none, the first failure is final.
+	//
+	// A Backoff so long that MaxRestarts never fit into Window makes a failing child be retried for ever.
+	MaxRestarts int
+
+	// Window is the time in which restarts are counted. 0: 30 s.
+	Window time.Duration
+
+	// Backoff is the wait before a restart.
+	Backoff Backoff
+
+	// OnEvent is called with each event, one at a time and in order, in a goroutine of its own. It can't hold up the
+	// Supervisor: while it is slow, up to 1024 events wait; further ones are dropped and counted in Event.Dropped. All
+	// have been delivered when Wait returns, unless OnEvent blocks for more than a second at the end.
+	OnEvent func(Event)
+
+	// Logger gets each event before OnEvent does. nil: none.
+	Logger *slog.Logger
+}
+
+func (o *SupervisorOptions) resolve() error {
+	b := &o.Backoff
+	switch {
+	case o.Strategy < OneForOne || o.Strategy > RestForOne:
+		return fmt.Errorf("Strategy is %v", o.Strategy)
+	case o.Window < 0 || b.Min < 0 || b.Max < 0 || b.Healthy < 0:
+		return errors.New("a duration is negative")
+	}
+	if o.MaxRestarts == 0 {
+		o.MaxRestarts = defaultMaxRestarts
+	}
+	if o.Window == 0 {
+		o.Window = defaultWindow
+	}
+	b.setDefaults(o.Window)
+	return nil
+}
+
+// ChildOptions say how a Supervisor treats one child. The zero value, and nil, are good.
+type ChildOptions struct {
+	// Restart says when the child is restarted. The default is Permanent: always.
+	Restart Restart
+
+	// Spawn are the options of its process; they may be shared by several children. If Spawn.Name is taken by another
+	// child, "#2" is appended, and so on. If Spawn.Daemon is set, the Supervisor doesn't wait for the child to end, but
+	// stops it after the others.
+	Spawn *SpawnOptions
+
+	// WaitReady says that the child is ready when it calls Ready. If it doesn't within SpawnOptions.StartTimeout, it is
+	// killed and has failed. By default it is ready as soon as it runs its entrypoint.
+	WaitReady bool
+
+	// Liveness is how long the child may leave questions on the control channel unanswered; then it is killed and has
+	// failed. It is asked four times in that span, and found dead after 1 to 1¼ of it. 0: it is not asked.
+	//
+	// The child's package answers in a goroutine of its own. So this finds processes that are stopped, starved of CPU or
+	// memory, or whose Go runtime is stuck. It doesn't find an entrypoint that waits for ever, or is in an endless loop.
+	Liveness time.Duration
+}
+
+// ChildSpec is a child for a Supervisor to run; Child makes it.
+type ChildSpec struct {
+	name  string
+	opts  ChildOptions
+	spawn SpawnOptions
+	// start runs one incarnation, which ends when ctx does.
+	start func(ctx context.Context, name string) (incarnation, error)
+	err   error // what is wrong with it
+}
+
+// Child describes a child that runs e. The Supervisor calls args before every start of it, so that each incarnation has
+// channels of its own.
+//
+// The ctx that args gets ends when this incarnation is asked to stop, and when it has ended. It suits goroutines that args
+// starts to serve the incarnation; context.Cause tells why. Args should return soon once ctx has ended: the Supervisor
+// can't stop while it runs. Calls for different children may run at the same time. A panic in it ends the program.
+//
+// The ends and files in what args returns belong to the Supervisor: they move to the child, or are closed if it can't be
+// started. An error from args, as any error of a start, is a failure of the child and is treated as its death would be.
+func Child[A any](e *Entrypoint[A], args func(context.Context) (A, error), opts *ChildOptions) ChildSpec {
+	var c ChildSpec
+	if opts != nil {
+		c.opts = *opts
+	}
+	if c.opts.Spawn != nil {
+		c.spawn = *c.opts.Spawn
+	}
+	switch {
+	case e == nil:
+		c.err = errors.New("child without an entrypoint")
+	case args == nil:
+		c.err = fmt.Errorf("child %s without a function for its arguments", e.name)
+	case c.opts.Restart < Permanent || c.opts.Restart > Temporary:
+		c.err = fmt.Errorf("child %s: Restart is %v", e.name, c.opts.Restart)
+	case c.opts.Liveness < 0:
+		c.err = fmt.Errorf("child %s: Liveness is negative", e.name)
+	}
+	if c.err != nil {
+		return c
+	}
+	c.name = c.spawn.Name
+	if c.name == "" {
+		c.name = e.name
+	}
+	c.start = func(ctx context.Context, name string) (incarnation, error) {
+		a, err := args(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("arguments of child %s: %w", name, err)
+		}
+		o := c.spawn
+		o.Name = name
+		p, err := Spawn(ctx, e, a, &o)
+		if err != nil {
+			closeEnds(a)
+			return nil, err
+		}
+		return p, nil
+	}
+	return c
+}
+
+// closeEnds closes the ends in arguments that were not handed over.
+func closeEnds(args any) {
+	// Errors say that an end is closed already, or that walk can't look into it; Spawn has said that before.
+	_ = walk(reflect.ValueOf(args), func(v any, _ string) error {
+		switch end := v.(type) {
+		case interface{ CloseNow() error }:
+			_ = end.CloseNow()
+		case interface{ Close() error }:
+			_ = end.Close()
+		}
+		return nil
+	})
+}
+
+// Supervisor keeps child processes running: it starts them in order, restarts those that fail, gives up when one fails
+// too often, and stops them in reverse order. NewSupervisor makes it. Its methods may be called from any number of
+// goroutines at once, and after its end.
+type Supervisor struct {
+	loop *superviseLoop
+	done chan struct{} // closed when the group has ended; then err is set
+	err  error
+}
+
+// NewSupervisor returns a Supervisor without children. It lives until Stop, until ctx ends, until Wait finds no child left
+// or until it gives up on one: see Wait. Until then it holds a goroutine.
+//
+// It panics if the options make no sense.
+func NewSupervisor(ctx context.Context, opts *SupervisorOptions) *Supervisor {
+	return newSupervisor(ctx, opts, surroundings{random: rand.Float64, orphaned: orphaned})
+}
+
+// surroundings are what a Supervisor depends on besides its arguments and the clock, which tests replace by synctest's.
+type surroundings struct {
+	random   func() float64  // in [0, 1)
+	orphaned <-chan struct{} // closed when this process's parent is gone
+}
+
+func newSupervisor(ctx context.Context, opts *SupervisorOptions, around surroundings) *Supervisor {
+	var o SupervisorOptions
+	if opts != nil {
+		o = *opts
+	}
+	if err := o.resolve(); err != nil {
+		panic("gipc: NewSupervisor: " + err.Error())
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	s := &Supervisor{done: make(chan struct{})}
+	s.loop = newSuperviseLoop(ctx, groupCtx, group, o, around)
+	group.Go(s.loop.run)
+	go func() {
+		s.err = group.Wait()
+		close(s.done)
+	}()
+	return s
+}
+
+// Start adds children and starts them, in the given order, behind those that were added before. It doesn't wait until
+// they run: a child that can't be started has failed, and is restarted as any other. Under OneForOne a start that takes
+// long, or fails, doesn't hold up the others, once Spawn has returned; under the other strategies each child waits until
+// those before it are ready.
+//
+// If one of specs is invalid, nothing is started. ErrStopped says that the Supervisor is stopping, or has ended.
+func (s *Supervisor) Start(specs ...ChildSpec) error {
+	for _, spec := range specs {
+		switch {
+		case spec.err != nil:
+			return &Error{"start", s.String(), spec.err}
+		case spec.start == nil:
+			return &Error{"start", s.String(), errors.New("a ChildSpec was not made by Child")}
+		}
+	}
+	err := ErrStopped
+	s.loop.do(func() { err = s.loop.add(specs) })
+	return wrapError(nil, "start", s, err)
+}
+
+// Stop ends the Supervisor: it stops the children in reverse order of their start, each as Process.Stop does within its
+// own SpawnOptions.Grace, the next when the one before has ended. When ctx ends, all that are left are killed. Stop works
+// at any time, also while children are being started or are to be restarted, and any number of times.
+//
+// It returns what Wait returns. If even killing doesn't end all children, or a function for arguments doesn't return, it
+// returns the ctx's error, naming them, and the Supervisor goes on to stop.
+func (s *Supervisor) Stop(ctx context.Context) error {
+	s.loop.do(func() { s.loop.end(errSupervisorStopped) })
+	select {
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+	}
+	s.loop.do(func() { s.loop.kill(fmt.Errorf("killed: did not stop in time (%w)", context.Cause(ctx))) })
+	timer := time.NewTimer(2 * drainDelay)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return s.err
+	case <-timer.C:
+		return wrapError(ctx, "stop", s, fmt.Errorf("%w; still there: %s", ctx.Err(), strings.Join(s.alive(), ", ")))
+	}
+}
+
+func (s *Supervisor) alive() (names []string) {
+	for _, c := range s.Children() {
+		if c.State != ChildEnded {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+// Wait waits until the Supervisor has ended: until no process, and no goroutine of it, is left. It doesn't end the
+// Supervisor, with one exception: once Wait was called, the Supervisor ends when all children but the daemons have ended
+// for good, at once if there are none; it then stops the daemons. So call Start before Wait.
+//
+// Wait returns the first of these:
+//   - a *GaveUpError, if a child was restarted too often; the others were then stopped;
+//   - an error that matches the ctx's, and its cause, if the ctx of NewSupervisor ended first;
+//   - an error with the *ExitError of every child that did not stop as it was asked: by returning nil or its ctx's error
+//     within its grace;
+//   - nil.
+//
+// Failures of Temporary children, and those that a restart has mended, are only in the events and in Children.
+func (s *Supervisor) Wait() error {
+	s.loop.do(func() { s.loop.waited = true })
+	<-s.done
+	return s.err
+}
+
+// Children returns a snapshot. It has the children that were started and not yet forgotten: of those that have ended for
+// good, only the latest hundred.
+func (s *Supervisor) Children() ChildList {
+	var l ChildList
+	if !s.loop.do(func() { l = s.loop.snapshot() }) {
+		l = append(l, s.loop.final...)
+	}
+	return l
+}
+
+// String names the Supervisor for messages and logs.
+func (s *Supervisor) String() string { return "supervisor" }
