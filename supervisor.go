@@ -213,7 +213,10 @@ func (s *Supervisor) Start(specs ...ChildSpec) error {
 	}
 	err := ErrStopped
 	s.loop.do(func() { err = s.loop.add(specs) })
-	return wrapError(nil, "start", s, err)
+	if err != nil {
+		return &Error{"start", s.String(), err}
+	}
+	return nil
 }
 
 // Stop ends the Supervisor: it stops the children in reverse order of their start, each as Process.Stop does within its

@@ -369,7 +369,7 @@ func TestSupervisorStopCantEnd(t *testing.T) {
 		f := newFakes()
 		s := fakeSupervisor(t.Context(), nil)
 		release := make(chan struct{})
-		hang := plan{start: func(context.Context, int) error { <-release; return nil }}
+		hang := plan{start: func(context.Context, int) error { <-release; return nil }, run: stubborn}
 		if err := s.Start(f.spec("hanging", hang)); err != nil {
 			t.Fatal(err)
 		}
@@ -730,13 +730,13 @@ func TestSupervisorOrphaned(t *testing.T) {
 
 func TestSupervisorMisuse(t *testing.T) {
 	s := NewSupervisor(t.Context(), nil)
-	args := func(context.Context) (string, error) { return "", nil }
+	args := func(context.Context) (deedArgs, error) { return deedArgs{}, nil }
 	for name, spec := range map[string]ChildSpec{
 		"zero spec":      {},
-		"no entrypoint":  Child(nil, args, nil),
-		"no args":        Child(entryExit, nil, nil),
-		"restart":        Child(entryExit, args, &ChildOptions{Restart: 3}),
-		"minus liveness": Child(entryExit, args, &ChildOptions{Liveness: -1}),
+		"no entrypoint":  Child[deedArgs](nil, args, nil),
+		"no args":        Child(entryDeed, nil, nil),
+		"restart":        Child(entryDeed, args, &ChildOptions{Restart: 3}),
+		"minus liveness": Child(entryDeed, args, &ChildOptions{Liveness: -1}),
 	} {
 		f := newFakes()
 		if err := s.Start(f.spec("good", plan{}), spec); err == nil || errors.Is(err, ErrStopped) {
