@@ -221,6 +221,7 @@ func (r *Reader[T]) forward(ctx context.Context, out chan<- T) error {
 		if err != nil {
 			return err
 		}
+		seq := r.in.seq
 		kept = append(kept[:0], payload...)
 		var v T
 		if err := r.decode(payload, &v); err != nil {
@@ -229,7 +230,7 @@ func (r *Reader[T]) forward(ctx context.Context, out chan<- T) error {
 		select {
 		case out <- v:
 		case <-ctx.Done():
-			r.in.giveBack(kept)
+			r.in.giveBack(seq, kept)
 			return ctx.Err()
 		case <-gone:
 			return r.in.closed()
@@ -288,7 +289,7 @@ func (w *Writer[T]) put(ctx context.Context, v T, feeding bool) error {
 	body, err := w.encode(p, v)
 	if err == nil {
 		err = w.out.send(ctx, p, body)
-		if feeding && err != nil && err == ctx.Err() {
+		if feeding && p.frame != nil && err != nil && ctx.Err() != nil && !errors.Is(err, ErrPartial) {
 			err = errors.Join(err, w.out.keep(p))
 		}
 	}
@@ -311,7 +312,7 @@ func (w *Writer[T]) encode(p *put, v T) (body []byte, err error) {
 	if err != nil {
 		return nil, &EncodeError{Type: typeName[T](), Codec: w.opts.Codec.Name(), Err: err}
 	}
-	if len(room) < shortHeader {
+	if len(room) < shortHeader || [shortHeader]byte(room) != unsetHeader {
 		return nil, &EncodeError{Type: typeName[T](), Codec: w.opts.Codec.Name(), Err: errors.New("Append did not append to dst")}
 	}
 	p.room = room

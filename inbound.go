@@ -32,9 +32,11 @@ type inbound struct {
 	fate error  // io.EOF, io.ErrUnexpectedEOF or ErrFrame: nothing follows any more
 
 	calls uint64 // reads of src
+	taken uint64 // messages taken from the stream
+	seq   uint64 // which of them next has returned
 
 	hasUnread atomic.Bool // whether there may be any in unread
-	unread    [][]byte    // guarded by mu: payloads given back, which come before anything else
+	unread    []unread    // guarded by mu: messages given back, which come before anything else
 	moving    bool        // guarded by mu: Spawn is inside
 	stats     Stats       // guarded by mu
 }
@@ -111,10 +113,13 @@ func (in *inbound) receive(ctx context.Context, dst *[]byte) ([]byte, error) {
 	for empty := 0; ; {
 		if in.hasUnread.Load() {
 			if payload, ok := in.takeUnread(); ok {
+				in.keepBody()
 				return payload, nil
 			}
 		}
 		if payload, err := in.take(dst); payload != nil || err != nil {
+			in.taken++
+			in.seq = in.taken
 			return payload, err
 		}
 		if in.fate != nil {
@@ -127,6 +132,9 @@ func (in *inbound) receive(ctx context.Context, dst *[]byte) ([]byte, error) {
 			in.arrived(n)
 			empty = 0
 		case err == errInterrupted:
+			if err := in.interrupted(ctx); err != nil {
+				return nil, err
+			}
 		case err == nil:
 			if empty++; empty == maxEmptyReads {
 				return nil, io.ErrNoProgress
@@ -286,6 +294,14 @@ func (in *inbound) dropSkipped() {
 	in.skip -= n
 }
 
+// interrupted returns why a call that was woken must not go on.
+func (in *inbound) interrupted(ctx context.Context) error {
+	if err := in.closed(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
 // ended turns the stream's error into the reader's. It returns nil where it has set fate.
 func (in *inbound) ended(err error) error {
 	if closed := in.closed(); closed != nil {
@@ -301,10 +317,21 @@ func (in *inbound) ended(err error) error {
 	return nil
 }
 
-// giveBack makes payload, which next returned earlier, the next message again. The memory is the inbound's from here.
-func (in *inbound) giveBack(payload []byte) {
+// unread is a message that was given back.
+type unread struct {
+	seq     uint64
+	payload []byte
+}
+
+// giveBack makes the payload that next returned earlier as message seq the next one again, but for earlier ones. The
+// memory is the inbound's from here.
+func (in *inbound) giveBack(seq uint64, payload []byte) {
 	in.mu.Lock()
-	in.unread = append(in.unread, payload)
+	at := slices.IndexFunc(in.unread, func(u unread) bool { return u.seq > seq })
+	if at < 0 {
+		at = len(in.unread)
+	}
+	in.unread = slices.Insert(in.unread, at, unread{seq, payload})
 	in.hasUnread.Store(true)
 	in.stats.Received--
 	in.stats.BytesReceived -= uint64(len(payload))
@@ -318,10 +345,11 @@ func (in *inbound) takeUnread() ([]byte, bool) {
 	if len(in.unread) == 0 {
 		return nil, false
 	}
-	payload := in.unread[0]
+	first := in.unread[0]
 	in.unread = slices.Delete(in.unread, 0, 1)
 	in.hasUnread.Store(len(in.unread) > 0)
-	return payload, true
+	in.seq = first.seq
+	return first.payload, true
 }
 
 // shutdown closes the end; with ifIdle only if no call is under way.

@@ -51,8 +51,8 @@ func (in *inbound) inheritable() (inheritable, error) { return duplicate(in.stre
 func (in *inbound) describeMove() passedEnd {
 	var unread []byte
 	in.mu.Lock()
-	for _, payload := range in.unread {
-		unread = append(appendHeader(unread, len(payload)), payload...)
+	for _, u := range in.unread {
+		unread = append(appendHeader(unread, len(u.payload)), u.payload...)
 	}
 	in.mu.Unlock()
 	if in.large {

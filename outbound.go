@@ -69,12 +69,15 @@ var puts = sync.Pool{New: func() any { return &put{wake: make(chan struct{}, 1)}
 // maxPooledRoom is how much memory, in bytes, a put may keep for its next use.
 const maxPooledRoom = 1 << 20
 
+// unsetHeader holds the header's place, and shows whether a codec has appended behind it. JSON and text don't begin so.
+var unsetHeader = [shortHeader]byte{0xff, 0xfe, 0xfd, 0xfc}
+
 func newPut() *put {
 	p := puts.Get().(*put)
 	if p.room == nil {
-		p.room = make([]byte, shortHeader, 512)
+		p.room = make([]byte, 0, 512)
 	}
-	p.room = p.room[:shortHeader]
+	p.room = append(p.room[:0], unsetHeader[:]...)
 	return p
 }
 
@@ -189,7 +192,7 @@ func (out *outbound) writeAlone(ctx context.Context, p *put) error {
 		n, err = out.dst.write(ctx, head, body)
 		calls++
 		head, body = cut(head, body, n)
-		if err != errInterrupted {
+		if err != errInterrupted || ctx.Err() != nil {
 			break
 		}
 	}
@@ -203,12 +206,14 @@ func (out *outbound) writeAlone(ctx context.Context, p *put) error {
 	case rest == 0:
 		out.count(p)
 		err = nil
-	case err != ctx.Err():
+	case err != errInterrupted:
 		return out.breakOff(err)
 	case rest < p.size():
 		out.queue = slices.Concat(head, body, out.queue)
 		out.count(p)
-		err = partial(err)
+		err = partial(ctx.Err())
+	default:
+		err = ctx.Err()
 	}
 	out.passOn()
 	return err
@@ -296,7 +301,7 @@ func (out *outbound) breakOff(err error) error {
 			err = fmt.Errorf("%w (%w)", ErrPeerClosed, err)
 		}
 		out.broken = err
-		out.lost = len(out.queue) > 0 || len(out.batch.head)+len(out.batch.body) > 0 && len(out.batch.puts) == 0
+		out.lost = len(out.queue) > 0 || out.batch.holdsAccepted()
 	}
 	out.stopFeeds()
 	out.dropAll(err)

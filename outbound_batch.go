@@ -16,6 +16,15 @@ type batch struct {
 
 func (b *batch) empty() bool { return len(b.head)+len(b.body) == 0 }
 
+// holdsAccepted says whether any of what isn't written yet was accepted, so that no Put can tell its caller of a failure.
+func (b *batch) holdsAccepted() bool {
+	if b.empty() {
+		return false
+	}
+	left := slices.ContainsFunc(b.puts, func(p *put) bool { return p.left })
+	return left || len(b.puts) == 0 || b.puts[0].start > b.at
+}
+
 // drain writes what is left of the batch, and then batch after batch until nothing is left.
 func (out *outbound) drain() {
 	b := &out.batch
@@ -64,7 +73,8 @@ func (out *outbound) writeTogether(ctx context.Context, p *put) {
 	}
 }
 
-// writeLine writes a batch on the goroutine of p's caller. What it can't finish because ctx ends is left to the drain.
+// writeLine writes a batch on the goroutine of p's caller. What it can't finish because ctx ends, or because another
+// Put of the batch wants to leave, is left to the drain.
 func (out *outbound) writeLine(ctx context.Context, p *put) {
 	out.writing = true
 	if out.claim() {
@@ -72,8 +82,8 @@ func (out *outbound) writeLine(ctx context.Context, p *put) {
 		out.mu.Unlock()
 		n, err := out.dst.write(ctx, b.head, b.body)
 		out.mu.Lock()
-		if err != nil && err == ctx.Err() {
-			p.cancelled, err = err, errInterrupted
+		if err == errInterrupted {
+			p.cancelled = ctx.Err()
 		}
 		out.advance(n, err)
 	}
@@ -97,7 +107,7 @@ func (out *outbound) claim() bool {
 	} else {
 		out.claimLine()
 	}
-	if b.head == nil {
+	if b.buf != nil {
 		b.head = b.buf
 	}
 	out.notify()
@@ -111,7 +121,9 @@ func (out *outbound) endBatch() {
 		b.buf = nil
 	}
 	b.at = 0
-	out.ended = out.begun
+	if out.err == nil && out.broken == nil {
+		out.ended = out.begun
+	}
 }
 
 // admit lets Puts whose frame fits into the queue now go.

@@ -31,6 +31,7 @@ func (out *outbound) waitSent(ctx context.Context) error {
 			return err
 		}
 		switch {
+		case out.ended >= last: // before Close, which waits for the same, ended the rest
 		case out.err != nil:
 			return out.err
 		case out.broken != nil:

@@ -3,6 +3,7 @@ package gipc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -10,14 +11,14 @@ import (
 	"weak"
 )
 
-// errInterrupted is what a blocked read or write returns that was woken for another reason than its own ctx.
-// Nothing is wrong: the caller looks at its state again and goes on.
+// errInterrupted is what a blocked read or write returns that was woken. Nothing is wrong: the caller looks at its ctx
+// and its state again, and goes on if nothing keeps it from that.
 var errInterrupted = errors.New("interrupted")
 
 // source is the byte stream under a reading end. One goroutine at a time calls read; the others may come at any time.
 type source interface {
-	// read waits for bytes and reads some of them into what mem lends. It returns ctx.Err() when ctx ends,
-	// errInterrupted after interrupt; then no byte is lost: what arrives later is for the next read.
+	// read waits for bytes and reads some of them into what mem lends. It returns errInterrupted when ctx ends and
+	// after interrupt; then no byte is lost: what arrives later is for the next read.
 	read(ctx context.Context, mem lender) (int, error)
 	interrupt()
 	close() error
@@ -37,8 +38,8 @@ type lender interface {
 
 // sink is the byte stream under a writing end. One goroutine at a time calls write; the others may come at any time.
 type sink interface {
-	// write writes head, then body, and returns how many bytes of both are written. It returns early with ctx.Err()
-	// when ctx ends, and with errInterrupted after interrupt.
+	// write writes head, then body, and returns how many bytes of both are written. It returns early with
+	// errInterrupted when ctx ends and after interrupt.
 	write(ctx context.Context, head, body []byte) (int, error)
 	// interruptible says whether ctx and interrupt work. Where they don't, write may block until close.
 	interruptible() bool
@@ -81,8 +82,12 @@ type interrupter struct {
 
 	done <-chan struct{} // Done of the ctx that fire is registered with; only for the call under way
 
-	mu   sync.Mutex
-	stop func() bool // takes the registration back
+	mu     sync.Mutex
+	stop   func() bool // takes the registration back
+	closed bool        // nothing is registered any more
+
+	deadline sync.Mutex
+	fired    bool // guarded by deadline, as is the stream's: it is in the past
 }
 
 // arm makes the end of ctx wake the call under way. It stays registered afterwards, because programs use the same ctx
@@ -99,6 +104,9 @@ func (i *interrupter) arm(ctx context.Context) {
 	if i.stop != nil {
 		i.stop()
 	}
+	if i.closed { // after the call under way had begun
+		return
+	}
 	w := weak.Make(i)
 	i.stop = context.AfterFunc(ctx, func() {
 		if i := w.Value(); i != nil {
@@ -113,21 +121,28 @@ func (i *interrupter) disarm() {
 	if i.stop != nil {
 		i.stop()
 	}
-	i.stop = nil
+	i.stop, i.closed = nil, true
 }
 
-// fire fails only on a closed stream, where nobody is left to wake.
-func (i *interrupter) fire() { _ = i.setDeadline(longAgo) }
+func (i *interrupter) fire() {
+	i.deadline.Lock()
+	defer i.deadline.Unlock()
+	i.fired = true
+	_ = i.setDeadline(longAgo) // fails only on a closed stream, where nobody is left to wake
+}
 
 // settle turns the error of a read or write into what source and sink promise.
-func (i *interrupter) settle(ctx context.Context, err error) error {
+func (i *interrupter) settle(err error) error {
 	if err == nil || i.setDeadline == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
-	if err := i.setDeadline(time.Time{}); err != nil {
+	i.deadline.Lock()
+	defer i.deadline.Unlock()
+	if !i.fired { // the stream is broken for good, as a tls.Conn is after a write that timed out: trying again would never end
 		return err
 	}
-	if err := ctx.Err(); err != nil {
+	i.fired = false
+	if err := i.setDeadline(time.Time{}); err != nil {
 		return err
 	}
 	return errInterrupted
@@ -146,7 +161,7 @@ func (s *deadlineSource) read(ctx context.Context, mem lender) (int, error) {
 	if n > 0 {
 		return n, nil // an error that lasts comes again
 	}
-	return 0, s.wake.settle(ctx, err)
+	return 0, s.wake.settle(err)
 }
 
 func (s *deadlineSource) interrupt() { s.wake.fire() }
@@ -174,7 +189,7 @@ func (s *streamSink) write(ctx context.Context, head, body []byte) (int, error) 
 		m, err = writePieces(s.stream, body)
 		n += m
 	}
-	return n, s.wake.settle(ctx, err)
+	return n, s.wake.settle(err)
 }
 
 func (s *streamSink) interruptible() bool { return s.wake.setDeadline != nil }
@@ -192,7 +207,11 @@ func (s *streamSink) close() error {
 
 // readSome reads into memory that is held while r blocks.
 func readSome(r io.Reader, mem lender) (int, error) {
-	n, err := r.Read(mem.lend(true))
+	p := mem.lend(true)
+	n, err := r.Read(p)
+	if n < 0 || n > len(p) {
+		n, err = 0, fmt.Errorf("the stream's Read of %d bytes returned %d", len(p), n)
+	}
 	if n == 0 {
 		mem.unlend()
 	}
@@ -200,6 +219,7 @@ func readSome(r io.Reader, mem lender) (int, error) {
 }
 
 // writePieces writes p in pieces that the system takes well: of at most maxWrite bytes, and in whole pages if long.
+// It takes no stream's word for more bytes than that was given, or for an end without an error.
 func writePieces(w io.Writer, p []byte) (written int, err error) {
 	for len(p) > 0 && err == nil {
 		piece := p[:min(len(p), maxWrite)]
@@ -208,6 +228,12 @@ func writePieces(w io.Writer, p []byte) (written int, err error) {
 		}
 		var n int
 		n, err = w.Write(piece)
+		switch {
+		case n < 0 || n > len(piece):
+			return written, fmt.Errorf("the stream's Write of %d bytes returned %d", len(piece), n)
+		case n < len(piece) && err == nil:
+			err = io.ErrShortWrite
+		}
 		p = p[n:]
 		written += n
 	}
@@ -224,6 +250,7 @@ type pumpSource struct {
 	kicked  chan struct{} // interrupt
 	once    sync.Once     // makes both
 	waiting bool          // a Read is under way
+	busy    bool          // the last Read filled its chunk: the next one gets a large one
 	got     pumped        // received, not yet read out
 }
 
@@ -245,13 +272,13 @@ func (s *pumpSource) read(ctx context.Context, mem lender) (int, error) {
 	if len(s.got.data) == 0 && s.got.err == nil {
 		if !s.waiting {
 			s.waiting = true
-			go s.pump()
+			go s.pump(s.busy)
 		}
 		select {
 		case s.got = <-s.results:
-			s.waiting = false
+			s.waiting, s.busy = false, len(s.got.data) == len(s.got.chunk)
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, errInterrupted
 		case <-s.kicked:
 			return 0, errInterrupted
 		}
@@ -270,9 +297,16 @@ func (s *pumpSource) read(ctx context.Context, mem lender) (int, error) {
 	return n, nil
 }
 
-func (s *pumpSource) pump() {
-	chunk := borrowChunk()
+func (s *pumpSource) pump(busy bool) {
+	borrow := borrowSmallChunk // held for as long as nothing comes
+	if busy {
+		borrow = borrowChunk
+	}
+	chunk := borrow()
 	n, err := s.stream.Read(chunk)
+	if n < 0 || n > len(chunk) {
+		n, err = 0, fmt.Errorf("the stream's Read of %d bytes returned %d", len(chunk), n)
+	}
 	s.results <- pumped{chunk: chunk, data: chunk[:n], err: err}
 }
 

@@ -1,0 +1,208 @@
+package gipc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+// headers pairs lengths with their headers, as docs/protocol.md has them.
+var headers = []struct {
+	length uint64
+	header []byte
+}{
+	{0, []byte{0, 0, 0, 0}},
+	{1, []byte{0, 0, 0, 1}},
+	{256, []byte{0, 0, 1, 0}},
+	{1 << 16, []byte{0, 1, 0, 0}},
+	{math.MaxInt32 - 1, []byte{0x7f, 0xff, 0xff, 0xfe}},
+	{math.MaxInt32, []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff}},
+	{1 << 32, []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 0}},
+	{math.MaxInt64, []byte{0xff, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}},
+}
+
+// TestHeaderIsTheWireFormat: what is written is what docs/protocol.md and Python's Connection say, and it is read back.
+func TestHeaderIsTheWireFormat(t *testing.T) {
+	for _, h := range headers {
+		checkBytes(t, appendHeader([]byte("x"), int(h.length)), append([]byte("x"), h.header...))
+		for n := range h.header {
+			size, _, err := parseHeader(h.header[:n])
+			check(t, err)
+			checkEqual(t, size, 0)
+		}
+		size, length, err := parseHeader(append(h.header, 1, 2, 3))
+		check(t, err)
+		checkEqual(t, size, len(h.header))
+		checkEqual(t, length, h.length)
+	}
+	// A reader takes what a writer doesn't write: 2147483647 in 4 bytes, as gipc for Python has it, and a small number in 8.
+	size, length, err := parseHeader([]byte{0x7f, 0xff, 0xff, 0xff})
+	check(t, err)
+	checkEqual(t, size, shortHeader)
+	checkEqual(t, length, math.MaxInt32)
+	size, length, err = parseHeader([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 5})
+	check(t, err)
+	checkEqual(t, size, longHeader)
+	checkEqual(t, length, 5)
+}
+
+// TestGarbageIsErrFrame: a length that can't be one ends the stream for good, whatever follows.
+func TestGarbageIsErrFrame(t *testing.T) {
+	for _, header := range []uint32{1 << 31, 1<<31 + 1, math.MaxUint32 - 1, 0xfefefefe} {
+		stream := appendFrame(nil, []byte("fine"))
+		stream = binary.BigEndian.AppendUint32(stream, header)
+		stream = appendFrame(stream, []byte("behind"))
+		r := readerOf(stream)
+		v, err := r.Get(t.Context())
+		check(t, err)
+		checkEqual(t, string(v), "fine")
+		for range 3 {
+			_, err = r.Get(t.Context())
+			checkIs(t, err, ErrFrame)
+		}
+		check(t, r.Close())
+	}
+}
+
+// TestTheEndIsExact: io.EOF only between messages, io.ErrUnexpectedEOF for a cut at every place inside one, the header
+// included; and that is the answer for ever.
+func TestTheEndIsExact(t *testing.T) {
+	longSmall := append([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 5}, "short"...)
+	for _, c := range []struct {
+		name  string
+		frame []byte
+		cuts  []int // empty: every place
+	}{
+		{"empty", appendFrame(nil, nil), nil},
+		{"short header", appendFrame(nil, pattern(50)), nil},
+		{"long header", longSmall, nil},
+		{"chunk", appendFrame(nil, pattern(chunkSize)), []int{0, 1, 3, 4, 5, 511, 512, 513, chunkSize - 1, chunkSize, chunkSize + 1, chunkSize + 3}},
+		{"large", appendFrame(nil, pattern(200<<10)), []int{0, 1, 2, 3, 4, 5, 8, chunkSize - 1, chunkSize, chunkSize + 1, 2 * chunkSize, 200<<10 + 3}},
+		{"refused", appendFrame(nil, pattern(maxForCuts+1)), []int{0, 1, 3, 4, 5, chunkSize, maxForCuts, maxForCuts + 4}},
+	} {
+		cuts := c.cuts
+		if cuts == nil {
+			for n := range c.frame {
+				cuts = append(cuts, n)
+			}
+		}
+		for _, cut := range cuts {
+			for _, before := range []int{0, 1, 3} { // whole messages before the cut one
+				t.Run(fmt.Sprintf("%s/%d/%d", c.name, cut, before), func(t *testing.T) { checkCut(t, c.frame, cut, before) })
+			}
+		}
+	}
+}
+
+const maxForCuts = 300 << 10
+
+func checkCut(t *testing.T, frame []byte, cut, before int) {
+	bounded(t)
+	stream := append(bytes.Repeat(frame, before), frame[:cut]...)
+	want := io.ErrUnexpectedEOF
+	if cut == 0 {
+		want = io.EOF
+	}
+	for name, rd := range waysToRead(stream) {
+		r := NewReader(rd, &Options[[]byte]{Codec: Raw{}, MaxMessage: maxForCuts})
+		for range before {
+			_, err := r.Get(t.Context())
+			if len(frame) > maxForCuts {
+				var size *TooLargeError
+				if !errors.As(err, &size) {
+					t.Fatalf("%s: %v, want *TooLargeError", name, err)
+				}
+			} else if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		_, err := r.Get(t.Context())
+		var size *TooLargeError
+		if errors.As(err, &size) {
+			_, err = r.Get(t.Context())
+		}
+		checkIs(t, err, want)
+		if want == io.EOF && err != io.EOF {
+			t.Fatalf("%s: io.EOF is wrapped: %v", name, err)
+		}
+		_, err = r.Get(t.Context())
+		checkIs(t, err, want)
+		check(t, r.Close())
+	}
+}
+
+// waysToRead delivers the same bytes in different pieces.
+func waysToRead(stream []byte) map[string]io.ReadCloser {
+	ways := map[string]io.ReadCloser{
+		"at once":        io.NopCloser(bytes.NewReader(stream)),
+		"data with EOF":  io.NopCloser(iotest.DataErrReader(bytes.NewReader(stream))),
+		"halves":         io.NopCloser(iotest.HalfReader(bytes.NewReader(stream))),
+		"deadlines":      &withDeadlines{bytes.NewReader(stream)},
+		"EOF, deadlines": &withDeadlines{iotest.DataErrReader(bytes.NewReader(stream))},
+	}
+	if len(stream) < 1000 {
+		ways["bytes"] = io.NopCloser(iotest.OneByteReader(bytes.NewReader(stream)))
+		ways["bytes, deadlines"] = &withDeadlines{iotest.OneByteReader(bytes.NewReader(stream))}
+	}
+	return ways
+}
+
+// TestMemoryFollowsTheBytes: an announced length allocates nothing, only bytes that arrive do.
+func TestMemoryFollowsTheBytes(t *testing.T) {
+	opts := &Options[[]byte]{Codec: Raw{}, MaxMessage: 1 << 40}
+	for _, arrive := range []int{0, 1 << 10, 1 << 20} {
+		stream := append([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xf0, 0, 0, 0, 0}, pattern(arrive)...)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := NewReader(io.NopCloser(bytes.NewReader(stream)), opts)
+		_, err := r.Get(t.Context())
+		runtime.ReadMemStats(&after)
+		checkIs(t, err, io.ErrUnexpectedEOF)
+		if got, limit := after.TotalAlloc-before.TotalAlloc, uint64(6*arrive+8*chunkSize); got > limit {
+			t.Errorf("%d bytes of an announced terabyte allocated %d bytes, limit %d", arrive, got, limit)
+		}
+	}
+}
+
+// TestHostileLengthIsRefused: lengths far above the limit, up to 2⁶⁴-1, are a *TooLargeError and allocate nothing.
+func TestHostileLengthIsRefused(t *testing.T) {
+	for _, length := range []uint64{defaultMaxMessage + 1, 1 << 62, 1 << 63, math.MaxUint64} {
+		stream := binary.BigEndian.AppendUint64([]byte{0xff, 0xff, 0xff, 0xff}, length)
+		stream = append(stream, pattern(1000)...)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := readerOf(stream)
+		_, err := r.Get(t.Context())
+		_, eof := r.Get(t.Context())
+		runtime.ReadMemStats(&after)
+		var size *TooLargeError
+		if !errors.As(err, &size) || size.Size != length || size.Limit != defaultMaxMessage {
+			t.Errorf("error is %v, want *TooLargeError of %d bytes", err, length)
+		}
+		checkIs(t, eof, io.ErrUnexpectedEOF)
+		if got := after.TotalAlloc - before.TotalAlloc; got > 4*chunkSize {
+			t.Errorf("allocated %d bytes for a length of %d", got, length)
+		}
+	}
+}
+
+// withDeadlines is a stream whose Reads never block, so that its deadlines needn't do anything.
+type withDeadlines struct{ io.Reader }
+
+func (*withDeadlines) SetReadDeadline(time.Time) error { return nil }
+func (*withDeadlines) Close() error                    { return nil }
+
+func appendFrame(b, payload []byte) []byte {
+	return append(appendHeader(b, len(payload)), payload...)
+}
+
+func readerOf(stream []byte) *Reader[[]byte] {
+	return NewReader(io.NopCloser(bytes.NewReader(stream)), rawOptions)
+}
