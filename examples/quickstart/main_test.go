@@ -18,29 +18,32 @@ import (
 	"time"
 )
 
-var quickstart string // the built program
+// asProgram in the environment makes the test binary the program itself: it, and its workers, run main.
+const asProgram = "QUICKSTART_TEST_RUNS_MAIN"
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "quickstart")
-		if err != nil {
-			fmt.Println(err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		quickstart = filepath.Join(dir, "quickstart.exe")
-		if out, err := exec.Command("go", "build", "-o", quickstart, ".").CombinedOutput(); err != nil {
-			fmt.Printf("%s%v\n", out, err)
-			return 1
-		}
-		return m.Run()
-	}())
+	if os.Getenv(asProgram) != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func program(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(cmd.Environ(), asProgram+"=1")
+	return cmd
 }
 
 func run(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := exec.Command(quickstart, args...)
+	cmd := program(t, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)
@@ -196,9 +199,8 @@ func TestCrashLosesOnlyItsFile(t *testing.T) {
 	}
 }
 
-// TestThisRepository is the command of the README.
 func TestThisRepository(t *testing.T) {
-	cmd := exec.Command("go", "run", "./examples/quickstart")
+	cmd := program(t) // without a path, as the README has it
 	cmd.Dir = filepath.Join("..", "..")
 	out, err := cmd.Output()
 	if err != nil {
@@ -282,7 +284,7 @@ func TestInterruptEndsTheWorkers(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "b"), []byte("crash"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(quickstart, "-crash", dir)
+	cmd := program(t, "-crash", dir)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
