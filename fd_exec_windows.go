@@ -261,5 +261,13 @@ func exitStatus(state *os.ProcessState) (code int, sig os.Signal) { return state
 // executable is what a child runs: the file of a running program can't be replaced.
 func executable() (string, error) { return os.Executable() }
 
-// awaitExit needs not wait: a process's handle keeps its pid from being used again.
-func awaitExit(int) bool { return false }
+// awaitExit waits until a child has ended, and leaves it to be reaped: until then its pid is not used again.
+func awaitExit(pid int) bool {
+	h, err := windows.OpenProcess(windows.SYNCHRONIZE, false, uint32(pid))
+	if err != nil {
+		return false
+	}
+	defer windows.CloseHandle(h)
+	event, err := windows.WaitForSingleObject(h, windows.INFINITE)
+	return err == nil && event == windows.WAIT_OBJECT_0
+}

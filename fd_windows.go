@@ -301,19 +301,17 @@ func newFDReader(stream io.Reader) fdReader {
 }
 
 func (r *fdReader) read(mem lender) (int, error) {
-	waiting := true
-	if r.pipe != nil {
-		u, err := r.pipe.use()
-		if err != nil {
-			return 0, err
-		}
-		waiting = u.wait() != nil || u.available == 0
+	if r.pipe == nil {
+		return readSome(r.stream, mem)
 	}
-	n, err := r.stream.Read(mem.lend(waiting))
-	if n == 0 {
-		mem.unlend()
+	u, err := r.pipe.use()
+	if err != nil {
+		return 0, err
 	}
-	return n, err
+	if u.wait() != nil || u.available == 0 {
+		return readSome(r.pipe, mem)
+	}
+	return r.pipe.Read(mem.lend(false))
 }
 
 // withoutSIGPIPE returns w: there is no such signal.

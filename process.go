@@ -315,7 +315,14 @@ func (p *Process) Kill() error {
 
 // Signal sends sig to the child. os.ErrProcessDone says that the child had ended; what the OS can't send is an error that
 // matches errors.ErrUnsupported.
-func (p *Process) Signal(sig os.Signal) error { return p.cmd.Process.Signal(sig) }
+func (p *Process) Signal(sig os.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return os.ErrProcessDone
+	}
+	return p.cmd.Process.Signal(sig)
+}
 
 func (p *Process) kill() error {
 	p.mu.Lock()
