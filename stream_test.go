@@ -1,0 +1,257 @@
+package gipc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fakeStream is a stream made of functions, without deadlines.
+type fakeStream struct {
+	read  func(p []byte) (int, error)
+	write func(p []byte) (int, error)
+	close func() error
+}
+
+func (s *fakeStream) Read(p []byte) (int, error)  { return s.read(p) }
+func (s *fakeStream) Write(p []byte) (int, error) { return s.write(p) }
+func (s *fakeStream) Close() error {
+	if s.close == nil {
+		return nil
+	}
+	return s.close()
+}
+
+// TestCloseWakesGetWhereTheStreamDoesNot: a Get in the Read of a stream whose Close doesn't end Reads, like a terminal's,
+// returns when the Reader is closed.
+func TestCloseWakesGetWhereTheStreamDoesNot(t *testing.T) {
+	bounded(t)
+	forever := make(chan int)
+	defer close(forever)
+	reading := make(chan bool, 1)
+	r := NewReader(&fakeStream{read: func([]byte) (int, error) {
+		reading <- true
+		<-forever
+		return 0, io.EOF
+	}}, rawOptions)
+	got := started(func() error { _, err := r.Get(t.Context()); return err })
+	<-reading
+	check(t, r.Close())
+	checkIs(t, <-got, ErrClosed)
+}
+
+// TestAbandonedReadGoesToTheNextGet: what a stream's Read brings in behind a cancelled Get is not lost, nor its error.
+func TestAbandonedReadGoesToTheNextGet(t *testing.T) {
+	bounded(t)
+	bring := make(chan []byte)
+	r := NewReader(&fakeStream{read: func(p []byte) (int, error) {
+		b, more := <-bring
+		if !more {
+			return 0, io.EOF
+		}
+		return copy(p, b), nil
+	}}, rawOptions)
+	for i := range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		got := started(func() error { _, err := r.Get(ctx); return err })
+		underWay(t, r.in, 1)
+		cancel()
+		checkIs(t, <-got, context.Canceled)
+		bring <- appendFrame(nil, fmt.Append(nil, i))
+		v, err := r.Get(t.Context())
+		check(t, err)
+		checkEqual(t, string(v), fmt.Sprint(i))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := r.Get(ctx)
+	checkIs(t, err, context.Canceled)
+	close(bring)
+	_, err = r.Get(t.Context())
+	checkEqual(t, err, io.EOF)
+}
+
+// TestStreamThatBreaksItsContractIsAnError: a stream that lies about counts, or never gets on, gives errors, not panics,
+// endless loops or wrong messages.
+func TestStreamThatBreaksItsContractIsAnError(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		read func(p []byte) (int, error)
+		want string
+	}{
+		{"reads more than there is room", func(p []byte) (int, error) { return len(p) + 1, nil }, "returned"},
+		{"reads less than nothing", func(p []byte) (int, error) { return -1, nil }, "returned"},
+		{"reads nothing", func(p []byte) (int, error) { return 0, nil }, io.ErrNoProgress.Error()},
+		{"fails", func(p []byte) (int, error) { return 0, errors.New("torn cable") }, "torn cable"},
+	} {
+		for name, stream := range map[string]io.ReadCloser{
+			"":           &fakeStream{read: c.read},
+			", deadline": &withDeadlines{&fakeStream{read: c.read}},
+		} {
+			t.Run(c.name+name, func(t *testing.T) {
+				bounded(t)
+				r := NewReader(stream, rawOptions)
+				_, err := r.Get(t.Context())
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Fatalf("error is %v, want %s", err, c.want)
+				}
+			})
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		write func(p []byte) (int, error)
+		want  string
+	}{
+		{"writes more than it was given", func(p []byte) (int, error) { return len(p) + 1, nil }, "returned"},
+		{"writes less than nothing", func(p []byte) (int, error) { return -1, nil }, "returned"},
+		{"writes nothing", func(p []byte) (int, error) { return 0, nil }, io.ErrShortWrite.Error()},
+		{"writes a part", func(p []byte) (int, error) { return len(p) - 1, nil }, io.ErrShortWrite.Error()},
+		{"fails", func(p []byte) (int, error) { return 0, errors.New("torn cable") }, "torn cable"},
+		{"has no deadline and says it passed", func(p []byte) (int, error) { return 0, os.ErrDeadlineExceeded }, "timeout"},
+	} {
+		for name, stream := range map[string]io.WriteCloser{
+			"":           &fakeStream{write: c.write},
+			", deadline": &writerWithDeadlines{&fakeStream{write: c.write}},
+		} {
+			t.Run(c.name+name, func(t *testing.T) {
+				bounded(t)
+				w := NewWriter(stream, rawOptions)
+				for range 2 {
+					err := w.Put(t.Context(), []byte("hello"))
+					if err == nil || !strings.Contains(err.Error(), c.want) {
+						t.Fatalf("error is %v, want %s", err, c.want)
+					}
+				}
+				_ = w.Close() // may report the same
+			})
+		}
+	}
+}
+
+type writerWithDeadlines struct{ io.WriteCloser }
+
+func (*writerWithDeadlines) SetWriteDeadline(time.Time) error { return nil }
+
+// tlsLike is a stream that is broken for good once a write has met its deadline, as a tls.Conn is.
+type tlsLike struct {
+	deadline chan time.Time
+	broken   bool
+}
+
+func (s *tlsLike) Write(p []byte) (int, error) {
+	for !s.broken {
+		s.broken = !(<-s.deadline).IsZero()
+	}
+	return 0, fmt.Errorf("tls: %w", os.ErrDeadlineExceeded)
+}
+
+func (s *tlsLike) SetWriteDeadline(d time.Time) error {
+	select {
+	case s.deadline <- d:
+	default:
+	}
+	return nil
+}
+
+func (s *tlsLike) Close() error { return nil }
+
+// TestStreamBrokenByDeadlineEndsTheWriter: the Writer doesn't try for ever on a stream that doesn't survive a deadline.
+func TestStreamBrokenByDeadlineEndsTheWriter(t *testing.T) {
+	bounded(t)
+	w := NewWriter(&tlsLike{deadline: make(chan time.Time, 10)}, &Options[[]byte]{Codec: Raw{}, Buffer: 1000})
+	check(t, w.Put(t.Context(), []byte("queued"))) // the drain writes it
+	ctx, cancel := context.WithCancel(t.Context())
+	big := started(func() error { return w.Put(ctx, pattern(2000)) })
+	underWay(t, w.out, 1)
+	cancel()
+	checkIs(t, <-big, context.Canceled)
+	w.out.dst.interrupt()
+	checkIs(t, w.Flush(t.Context()), os.ErrDeadlineExceeded)
+	checkIs(t, w.Close(), os.ErrDeadlineExceeded)
+}
+
+// TestMemoryOfPutIsFreeAfterCloseNow: a Put that CloseNow ended has given up its memory, though a stream that can't be
+// stopped still reads from what it was given.
+func TestMemoryOfPutIsFreeAfterCloseNow(t *testing.T) {
+	for _, size := range []int{100, 300 << 10} {
+		bounded(t)
+		given, finish, finished := make(chan []byte), make(chan bool), make(chan bool)
+		w := NewWriter(&fakeStream{write: func(p []byte) (int, error) {
+			given <- p
+			<-finish
+			copied := bytes.Clone(p) // the race detector compares this with the owner's write
+			close(finished)
+			return len(copied), errors.New("closed")
+		}}, &Options[[]byte]{Codec: CodecFunc("own", appendBytes, decodeBytes)})
+		message := bytes.Clone(pattern(size))
+		put := started(func() error { return w.Put(t.Context(), message) })
+		<-given
+		check(t, w.CloseNow())
+		checkIs(t, <-put, ErrClosed)
+		clear(message)
+		for range 10 { // they use the same pool
+			r2, w2 := rawPipe(t, &Options[[]byte]{Codec: CodecFunc("own", appendBytes, decodeBytes)})
+			other := started(func() error { return w2.Put(t.Context(), pattern(size)) })
+			_, err := r2.Get(t.Context())
+			check(t, errors.Join(err, <-other))
+		}
+		close(finish)
+		<-finished
+	}
+}
+
+func appendBytes(dst, v []byte) ([]byte, error) { return append(dst, v...), nil }
+
+func decodeBytes(src []byte, v *[]byte) error {
+	*v = append((*v)[:0], src...)
+	return nil
+}
+
+// TestNoGoroutineOutlivesAnEnd: after Close nothing is left of a call, nor of what its ctx was registered with, whatever
+// the ctx's type.
+func TestNoGoroutineOutlivesAnEnd(t *testing.T) {
+	onEachStream(t, func(t *testing.T, s byteStream) {
+		before := runtime.NumGoroutine()
+		own, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for i := range 50 {
+			rs, ws := s.open(t)
+			r, w := NewReader(rs, rawOptions), NewWriter(ws, rawOptions)
+			ctx := context.Context(oneCtx{Context: ownDone{own, make(chan struct{})}})
+			var calls []<-chan error
+			for range 3 {
+				calls = append(calls, started(func() error { _, err := r.Get(ctx); return err }))
+				calls = append(calls, started(func() error { return w.Put(ctx, stamped(0, 0, 100<<10)) }))
+			}
+			msgs, why := r.Chan(ctx)
+			if i%2 == 0 {
+				underWay(t, r.in, 2)
+			}
+			_ = w.CloseNow() // in any order with the calls
+			_ = r.Close()
+			for _, c := range calls {
+				<-c
+			}
+			for range msgs {
+			}
+			<-why
+		}
+		eventually(t, "as few goroutines as before", func() bool { return runtime.NumGoroutine() <= before+2 })
+	})
+}
+
+// ownDone has a Done of its own, so that the context package must watch it with a goroutine.
+type ownDone struct {
+	context.Context
+	done chan struct{}
+}
+
+func (c ownDone) Done() <-chan struct{} { return c.done }
