@@ -117,6 +117,11 @@ var byteStreams = []byteStream{
 		check(t, err)
 		return r, w
 	}},
+	{"os.Pipe of a page", true, func(t testing.TB) (io.ReadCloser, io.WriteCloser) {
+		r, w, err := newPipe(pageSize)
+		check(t, err)
+		return r, w
+	}},
 	{"io.Pipe", false, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return io.Pipe() }},
 	{"net.Pipe", true, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return net.Pipe() }},
 	{"tcp", true, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return connected(t, "tcp", "127.0.0.1:0") }},
