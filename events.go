@@ -63,7 +63,7 @@ func (e Event) String() string {
 
 func (e Event) level() slog.Level {
 	switch {
-	case e.Kind == EventGaveUp || e.Kind == EventStopped && e.Child == "" && e.Err != nil:
+	case e.Kind == EventGaveUp:
 		return slog.LevelError
 	case e.Err != nil:
 		return slog.LevelWarn
