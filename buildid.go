@@ -14,7 +14,9 @@ import (
 // runs the same file; buildID, which takes longer to find, decides where it doesn't.
 
 // fileID identifies the executable's file. It is found once, by Init, since the file may be replaced later.
-var fileID = sync.OnceValue(func() string {
+var fileID = sync.OnceValue(identify)
+
+func identify() string {
 	path, err := executable()
 	if err != nil {
 		return ""
@@ -24,12 +26,12 @@ var fileID = sync.OnceValue(func() string {
 		return ""
 	}
 	return fmt.Sprint(info.Size(), info.ModTime().UnixNano())
-})
+}
 
 // buildID is the ID that the Go linker wrote into the executable, or, where it was told not to, what the module system
 // knows.
 var buildID = sync.OnceValue(func() string {
-	if id := linkedID(); id != "" {
+	if id := linkedID(); id != "" && identify() == fileID() { // else the file was replaced since
 		return id
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -42,7 +43,7 @@ type beginning struct {
 
 func newInherited(fds []uintptr) *inherited {
 	in, out := openEnd(fds[controlIn], true), openEnd(fds[controlOut], true)
-	c := &inherited{fds: fds, control: newControl(in, out), began: make(chan beginning, 1)}
+	c := &inherited{fds: fds, control: newControl(in, out, math.MaxInt), began: make(chan beginning, 1)}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), entrypointKey{}, c))
 	return c
 }
@@ -109,12 +110,13 @@ func (c *inherited) run() {
 
 // tell sends a report. It says whether the parent is there to read it.
 func (c *inherited) tell(r report) bool {
+	r.Text = r.Text[:min(len(r.Text), maxText)]
 	return c.control.send(context.Background(), r) == nil
 }
 
 // prepare makes the entrypoint's call out of what the parent sent, or says why it can't be made.
 func (c *inherited) prepare(b beginning) (*call, *report) {
-	if b.File != fileID() && b.Build != buildID() {
+	if (b.File == "" || b.File != fileID()) && b.Build != buildID() {
 		return nil, &report{Refused: refusedBuild, Text: fmt.Sprintf("parent %q, child %q", b.Build, buildID())}
 	}
 	entry, ok := lookupEntrypoint(b.Entrypoint)

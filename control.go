@@ -63,10 +63,20 @@ type control struct {
 	w *Writer[[]byte]
 }
 
-func newControl(r, w pipeEnd) *control {
-	o := Options[[]byte]{Codec: Raw{}, MaxMessage: math.MaxInt}
-	return &control{r: newReader[[]byte](r, o), w: newWriter[[]byte](w, o)}
+// newControl makes it, for messages of at most maxReceived bytes towards this process.
+func newControl(r, w pipeEnd, maxReceived int) *control {
+	return &control{
+		r: newReader[[]byte](r, Options[[]byte]{Codec: Raw{}, MaxMessage: maxReceived}),
+		w: newWriter[[]byte](w, Options[[]byte]{Codec: Raw{}, MaxMessage: math.MaxInt}),
+	}
 }
+
+// A child may be hostile: its parent takes no report above maxReport bytes. The child cuts its texts, which are most of it,
+// to maxText.
+const (
+	maxReport = 1 << 20
+	maxText   = 256 << 10
+)
 
 func (c *control) send(ctx context.Context, message any) error {
 	b, err := appendCBOR(nil, message)

@@ -30,14 +30,19 @@ const unnamedCrash = "fatal error (its text is in the child's stderr)"
 // copy to the crash output, so that only the child's stderr has it.
 func explainCrash(report, stderr []byte) (value string, stack []byte) {
 	value, stack = parseCrash(report)
-	if value == "" {
-		value, _ = parseCrash(stderr)
+	if last := bytes.LastIndex(append([]byte("\n"), stderr...), []byte("\n"+fatalMark)); value == "" && last >= 0 {
+		value, _ = parseCrash(stderr[last:]) // what is before may hold stacks that the program printed itself
 	}
 	if value == "" {
 		value = unnamedCrash
 	}
 	return value, stack
 }
+
+const (
+	panicMark = "panic: "
+	fatalMark = "fatal error: "
+)
 
 // parseCrash splits a report of Go's runtime into the panic's value, or the fatal error, and the stack of its goroutine.
 func parseCrash(text []byte) (value string, stack []byte) {
@@ -49,7 +54,7 @@ func parseCrash(text []byte) (value string, stack []byte) {
 		stack = stack[:i+1]
 	}
 	value = string(head)
-	for _, mark := range []string{"panic: ", "fatal error: "} {
+	for _, mark := range []string{panicMark, fatalMark} {
 		if i := strings.Index("\n"+value, "\n"+mark); i >= 0 {
 			value = value[i+len(mark):]
 			break

@@ -58,9 +58,10 @@ const firstInherited = 3
 // attach makes a command's child inherit fds. It returns a function that says whether the command still does so.
 func attach(cmd *exec.Cmd, fds []inheritable) (intact func() bool) {
 	cmd.ExtraFiles = slices.Clone(fds)
-	cmd.Env = append(cmd.Env, inheritedEnv+"="+strconv.Itoa(len(fds)))
-	return func() bool {
-		return len(cmd.ExtraFiles) >= len(fds) && slices.Equal(cmd.ExtraFiles[:len(fds)], fds)
+	mark := inheritedEnv + "=" + strconv.Itoa(len(fds))
+	cmd.Env = append(cmd.Env, mark)
+	return func() bool { // without the mark the child would run main
+		return slices.Contains(cmd.Env, mark) && len(cmd.ExtraFiles) >= len(fds) && slices.Equal(cmd.ExtraFiles[:len(fds)], fds)
 	}
 }
 

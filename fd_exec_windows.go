@@ -89,10 +89,11 @@ func attach(cmd *exec.Cmd, fds []inheritable) (intact func() bool) {
 	for _, h := range handles {
 		list = append(list, strconv.FormatUint(uint64(h), 16))
 	}
-	cmd.Env = append(cmd.Env, inheritedEnv+"="+strings.Join(list, ","))
-	return func() bool {
+	mark := inheritedEnv + "=" + strings.Join(list, ",")
+	cmd.Env = append(cmd.Env, mark)
+	return func() bool { // without the mark the child would run main
 		a := cmd.SysProcAttr
-		return a != nil && !a.NoInheritHandles && len(a.AdditionalInheritedHandles) >= len(handles) &&
+		return slices.Contains(cmd.Env, mark) && a != nil && !a.NoInheritHandles && len(a.AdditionalInheritedHandles) >= len(handles) &&
 			slices.Equal(a.AdditionalInheritedHandles[:len(handles)], handles)
 	}
 }

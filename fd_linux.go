@@ -38,8 +38,11 @@ func awaitExit(pid int) bool {
 // resetSignals undoes what exec leaves of the parent's ignored signals. Go's runtime respects an inherited SIG_IGN of
 // SIGHUP and SIGINT, and leaves those of job control alone.
 func resetSignals() {
-	const setSize = 8                                 // of the kernel's sigset_t
-	type sigaction struct{ handler, a, b, c uintptr } // as large as the kernel's, whose first field is the handler
+	const setSize = 8 // of the kernel's sigset_t
+	type sigaction struct {
+		handler uintptr // the kernel's first field, but on MIPS
+		rest    [4]uintptr
+	}
 	for sig := uintptr(1); sig <= 64; sig++ {
 		var old, dfl sigaction
 		get := [...]uintptr{sig, 0, uintptr(unsafe.Pointer(&old)), setSize}

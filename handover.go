@@ -1,6 +1,7 @@
 package gipc
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"os"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -53,8 +53,11 @@ type passedEnd struct {
 	Buffer      int
 	NonBlocking bool   // the descriptor has deadlines
 	Name        string // of a file
-	Unread      []byte // read here and not delivered: it comes before what the descriptor gives
-	Skip        uint64 // bytes of a refused message to drop behind Unread
+
+	// What a Reader must do before it reads from the descriptor, in this order.
+	GivenBack [][]byte // messages that Chan had taken
+	Skip      uint64   // bytes of a refused message to drop
+	Unread    []byte   // read here and not delivered
 }
 
 type passedKind int
@@ -184,7 +187,7 @@ func adoptAll(args any, passed []passedEnd, uses []int, fds []uintptr) ([]half, 
 		switch p.Kind {
 		case passedReader:
 			in := newInbound(openEnd(fds[i], p.NonBlocking), p.MaxMessage)
-			in.seed(p.Unread, p.Skip)
+			in.seed(p)
 			halves[i] = in
 		case passedWriter:
 			halves[i] = newOutbound(openEnd(fds[i], p.NonBlocking), p.MaxMessage, p.Buffer)
@@ -219,6 +222,9 @@ func adoptAll(args any, passed []passedEnd, uses []int, fds []uintptr) ([]half, 
 		}
 		return m.adopt(mine)
 	})
+	if err == nil && len(uses) > 0 { // some were not encoded, and the others may have taken their places
+		err = errMixedUp
+	}
 	return halves, err
 }
 
@@ -334,10 +340,18 @@ func sortedKeys(m reflect.Value) []reflect.Value {
 			return cmp.Compare(a.Int(), b.Int())
 		case a.CanUint():
 			return cmp.Compare(a.Uint(), b.Uint())
+		case a.Kind() == reflect.String:
+			return cmp.Compare(a.String(), b.String())
 		}
-		return strings.Compare(fmt.Sprint(a), fmt.Sprint(b))
+		return bytes.Compare(keyOrder(a), keyOrder(b))
 	})
 	return keys
+}
+
+// keyOrder is how a key is encoded: how it prints may differ between parent and child, and be the same for two keys.
+func keyOrder(key reflect.Value) []byte {
+	order, _ := appendCBOR(nil, key.Interface()) // a key without encoding stops Spawn later
+	return order
 }
 
 // holders caches mayHoldEnds: arguments may be long lists of a type that holds none.
@@ -377,7 +391,7 @@ func searchEnds(t reflect.Type, seen map[reflect.Type]bool) bool {
 var (
 	errZeroEnd = errors.New("the end was not made by Pipe, NewDuplex, NewReader or NewWriter")
 	errNoFile  = errors.New("the end's stream has no file that a child could inherit")
-	errMixedUp = errors.New("the arguments do not match the ends that were handed over")
+	errMixedUp = errors.New("the arguments do not match the ends that were handed over: a type's own encoding, or a field hidden by another of the same name, leaves an end out")
 )
 
 var errInMessage = errors.New("a channel end can't travel inside a message: hand it over in the arguments of Spawn")

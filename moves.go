@@ -32,6 +32,9 @@ func (in *inbound) abandonMove() {
 }
 
 func (in *inbound) finishMove(err error) error {
+	in.mu.Lock()
+	in.moving = false
+	in.mu.Unlock()
 	if err := in.shut(err, false); err != nil {
 		return err
 	}
@@ -47,30 +50,37 @@ func (in *inbound) isMoving() bool {
 
 func (in *inbound) inheritable() (inheritable, error) { return duplicate(in.stream) }
 
-// describeMove renders what has been read and not delivered as the bytes that it came as.
+// describeMove renders what has been read and not delivered as the bytes that it came as, but for messages given back:
+// the rest of a refused message may lie between those and these bytes.
 func (in *inbound) describeMove() passedEnd {
 	var unread []byte
-	in.mu.Lock()
-	for _, u := range in.unread {
-		unread = append(appendHeader(unread, len(u.payload)), u.payload...)
-	}
-	in.mu.Unlock()
 	if in.large {
 		unread = append(appendHeader(unread, in.length), in.body...)
 	}
 	unread = append(unread, in.chunk[in.start:in.end]...)
 	unread = append(unread, in.src.leftover()...)
+	var givenBack [][]byte
+	in.mu.Lock()
+	for _, u := range in.unread {
+		givenBack = append(givenBack, u.payload)
+	}
+	in.mu.Unlock()
 	return passedEnd{
 		Kind: passedReader, MaxMessage: in.maxMessage, NonBlocking: hasDeadlines(in.src) && deadlinesTravel(in.stream),
-		Unread: unread, Skip: in.skip,
+		GivenBack: givenBack, Skip: in.skip, Unread: unread,
 	}
 }
 
-// seed puts bytes before those of the source.
-func (in *inbound) seed(unread []byte, skip uint64) {
-	in.skip = skip
-	if len(unread) > 0 {
-		in.src = &seededSource{source: in.src, seed: unread}
+// seed puts before the bytes of the source what describeMove told.
+func (in *inbound) seed(p passedEnd) {
+	for _, payload := range p.GivenBack {
+		in.taken++
+		in.unread = append(in.unread, unread{in.taken, payload})
+	}
+	in.hasUnread.Store(len(in.unread) > 0)
+	in.skip = p.Skip
+	if len(p.Unread) > 0 {
+		in.src = &seededSource{source: in.src, seed: p.Unread}
 	}
 }
 

@@ -160,6 +160,9 @@ func (out *outbound) beginMove(ctx context.Context) error {
 		return ErrLocked
 	}
 	for out.writing {
+		if out.moving { // two that waited for each other's ends would wait for ever
+			return ErrLocked
+		}
 		if err := out.waitChange(ctx); err != nil {
 			return err
 		}

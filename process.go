@@ -44,16 +44,17 @@ type Process struct {
 	reaped bool  // the pid may belong to another process
 	reason error // why the child was terminated from here
 
-	state *os.ProcessState // written before exited is closed
+	state *os.ProcessState // written before exited is closed; nil if the OS didn't tell
 	last  report           // written by the group
 	crash []byte           // likewise
+	drain *time.Timer      // likewise: ends served
 }
 
 // serve makes the Process of a started command and starts all that serves it.
 func serve(ctx context.Context, cmd *exec.Cmd, s *starter) *Process {
 	p := &Process{
 		name: s.opts.Name, opts: s.opts, cmd: cmd, job: s.job, pid: cmd.Process.Pid,
-		control: newControl(s.pipes.reports, s.pipes.orders), stderr: s.stdio.stderr,
+		control: newControl(s.pipes.reports, s.pipes.orders, maxReport), stderr: s.stdio.stderr,
 		asked: make(chan struct{}), exited: make(chan struct{}), ready: make(chan report, 1), done: make(chan struct{}),
 		health: newHealth(),
 	}
@@ -74,6 +75,7 @@ func serve(ctx context.Context, cmd *exec.Cmd, s *starter) *Process {
 
 	go func() {
 		failure := p.group.Wait()
+		p.drain.Stop()
 		cancel()
 		p.control.close()
 		p.err = p.exitError(failure)
@@ -97,7 +99,7 @@ func (p *Process) reap(endService func()) error {
 	p.mu.Unlock()
 	p.state = state
 	close(p.exited)
-	time.AfterFunc(drainDelay, endService)
+	p.drain = time.AfterFunc(drainDelay, endService)
 	return err
 }
 
@@ -109,8 +111,7 @@ func (p *Process) readReports() error {
 		err := p.control.receive(p.served, &r)
 		switch {
 		case err != nil: // the child is gone; if it sent nonsense, it is no child of ours any more
-			var decode *DecodeError
-			if errors.As(err, &decode) || errors.Is(err, ErrFrame) {
+			if staysUsable(err) || errors.Is(err, ErrFrame) {
 				return fmt.Errorf("control channel: %w", err)
 			}
 			return nil
@@ -130,17 +131,22 @@ func (p *Process) awaitReady(ctx context.Context, first hello, args []byte) erro
 	if err == nil {
 		return nil
 	}
-	p.fail(err)
-	<-p.done
-	if ctx.Err() != nil || p.err == nil {
+	if err == errEndedEarly {
+		_ = p.kill() // most likely there is nothing left to kill
+	} else {
+		p.fail(err)
+	}
+	if !p.endsSoon() || ctx.Err() != nil || !errors.Is(err, ErrNotReady) {
 		return err
 	}
-	var exit *ExitError
-	if errors.Is(err, ErrNotReady) && errors.As(p.err, &exit) {
-		return fmt.Errorf("%w: %w", err, exit)
+	if p.err == nil {
+		return fmt.Errorf("%w: it exited with code 0", err)
 	}
-	return err
+	return fmt.Errorf("%w: %w", err, p.err)
 }
+
+// errEndedEarly says that a child ended by itself, or closed the control channel.
+var errEndedEarly = fmt.Errorf("%w", ErrNotReady)
 
 func (p *Process) begin(ctx context.Context, first hello, args []byte) error {
 	sendCtx, cancel := context.WithCancel(ctx)
@@ -170,7 +176,7 @@ func (p *Process) begin(ctx context.Context, first hello, args []byte) error {
 func (r report) asError(received bool) error {
 	switch {
 	case !received:
-		return ErrNotReady
+		return errEndedEarly
 	case r.Refused == refusedBuild:
 		return fmt.Errorf("%w (%s)", ErrVersionMismatch, r.Text)
 	case r.Refused == refusedEntrypoint:
@@ -181,7 +187,7 @@ func (r report) asError(received bool) error {
 	return nil
 }
 
-// fail ends a child that didn't become ready.
+// fail ends a child that is of no use any more.
 func (p *Process) fail(reason error) {
 	p.setReason(reason)
 	_ = p.kill() // it may have ended by itself
@@ -217,6 +223,19 @@ func (p *Process) stopWhenTold(ctx context.Context) error {
 	p.setReason(fmt.Errorf("killed: did not stop within %v (%w)", p.opts.Grace, reason))
 	_ = p.kill() // likewise
 	return nil
+}
+
+// endsSoon waits for the end of a child that was killed, and of all that serves it. False says that not even the kill ended
+// it: it hangs in the kernel, or belongs to another user.
+func (p *Process) endsSoon() bool {
+	timer := time.NewTimer(4 * drainDelay)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 func (p *Process) exitsWithin(d time.Duration) bool {
@@ -265,9 +284,10 @@ func (p *Process) Wait(ctx context.Context) error {
 	}
 }
 
-// ExitCode returns the child's exit code once it has ended, without waiting: -N if signal N ended it.
+// ExitCode returns the child's exit code once it has ended, without waiting: -N if signal N ended it. If this program
+// ignores SIGCHLD, or reaps children itself, nobody knows the code, and exited is false.
 func (p *Process) ExitCode() (code int, exited bool) {
-	if p.Alive() {
+	if p.Alive() || p.state == nil {
 		return 0, false
 	}
 	code, _ = exitStatus(p.state)
@@ -287,11 +307,7 @@ func (p *Process) Stop(ctx context.Context) error {
 	case <-ctx.Done():
 		p.setReason(fmt.Errorf("killed: did not stop in time (%w)", context.Cause(ctx)))
 		_ = p.kill() // it may have ended meanwhile
-		timer := time.NewTimer(2 * drainDelay)
-		defer timer.Stop()
-		select {
-		case <-p.done:
-		case <-timer.C:
+		if !p.endsSoon() {
 			return wrapError(ctx, "stop", p, ctx.Err())
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
 	"reflect"
 	"slices"
@@ -35,8 +36,9 @@ type SpawnOptions struct {
 	Stdin io.Reader
 
 	// Stdout and Stderr get the child's output from a goroutine of their own, unless they are *os.File; if writing to
-	// one fails, the output is dropped, the child goes on, and Wait returns the error. nil: the parent's. The end of
-	// what went through Stderr is kept for ExitError.Stderr.
+	// one fails, the output is dropped, the child goes on, and Wait returns the error, as it does if one still blocks
+	// two seconds after the child's end. nil: the parent's. The end of what went through Stderr is kept for
+	// ExitError.Stderr.
 	Stdout, Stderr io.Writer
 
 	// Grace is the time from asking the child to stop to killing it. SIGTERM is sent after three quarters of it.
@@ -50,7 +52,7 @@ type SpawnOptions struct {
 	Daemon bool
 
 	// Command may change the command before it is started: credentials, cgroup, namespaces. It may append to
-	// ExtraFiles and Env, but must keep what is there.
+	// ExtraFiles and Env, but must keep what is there, and only files can be its standard streams.
 	Command func(*exec.Cmd)
 }
 
@@ -179,20 +181,11 @@ func (s *starter) start(ctx context.Context, args any) (_ *Process, err error) {
 	startCtx, cancel := context.WithTimeoutCause(ctx, s.opts.StartTimeout, fmt.Errorf("%w within %v", ErrNotReady, s.opts.StartTimeout))
 	defer cancel()
 
-	s.handover, err = beginHandover(startCtx, args)
-	if err != nil {
-		return nil, err
-	}
 	p, err := s.startMoving(ctx, startCtx, args)
-	if err != nil {
-		s.handover.abandon()
-		if ctx.Err() == nil && startCtx.Err() != nil {
-			err = fmt.Errorf("%w: %w", context.Cause(startCtx), err)
-		}
-		return nil, err
+	if err != nil && ctx.Err() == nil && startCtx.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(startCtx), err)
 	}
-	s.handover.finish(&movedError{child: p.String()})
-	return p, nil
+	return p, err
 }
 
 func (s *starter) setDefaults() {
@@ -208,7 +201,17 @@ func (s *starter) setDefaults() {
 	}
 }
 
-func (s *starter) startMoving(ctx, startCtx context.Context, args any) (*Process, error) {
+func (s *starter) startMoving(ctx, startCtx context.Context, args any) (_ *Process, err error) {
+	s.handover, err = beginHandover(startCtx, args)
+	if err != nil {
+		return nil, err
+	}
+	moved := false
+	defer func() { // a panic of the user's code, while args are encoded or in Command, comes this way too
+		if !moved {
+			s.handover.abandon()
+		}
+	}()
 	encoded, err := appendCBOR(nil, args)
 	if err != nil {
 		return nil, &EncodeError{Type: fmt.Sprintf("%T", args), Codec: "cbor", Err: err}
@@ -224,16 +227,19 @@ func (s *starter) startMoving(ctx, startCtx context.Context, args any) (*Process
 	if err := p.awaitReady(startCtx, first, encoded); err != nil {
 		return nil, err
 	}
+	moved = true
+	s.handover.finish(&movedError{child: p.String()})
 	return p, nil
 }
 
 // startProcess starts the child and all that serves it. When it fails, nothing of that is left.
 func (s *starter) startProcess(ctx context.Context) (_ *Process, err error) {
+	started := false
 	defer func() {
 		s.handover.release()
 		s.stdio.releaseChild()
 		s.pipes.releaseChild()
-		if err != nil {
+		if !started {
 			s.stdio.abandon()
 			s.pipes.abandon()
 			s.job.release()
@@ -249,6 +255,7 @@ func (s *starter) startProcess(ctx context.Context) (_ *Process, err error) {
 	if err := s.job.start(cmd); err != nil {
 		return nil, err
 	}
+	started = true
 	return serve(ctx, cmd, s), nil
 }
 
@@ -274,7 +281,12 @@ func (s *starter) command() (*exec.Cmd, error) {
 	}
 	s.opts.Command(cmd)
 	if !intact() {
-		return nil, errors.New("SpawnOptions.Command changed, other than by appending, what the child inherits")
+		return nil, errors.New("SpawnOptions.Command changed, other than by appending, what the child inherits: its files, or its Env")
+	}
+	for _, stream := range []any{cmd.Stdin, cmd.Stdout, cmd.Stderr} {
+		if _, isFile := stream.(*os.File); !isFile && stream != nil { // exec.Cmd.Wait, which nobody calls, would serve it
+			return nil, fmt.Errorf("SpawnOptions.Command made a %T a standard stream: use SpawnOptions.Stdin, Stdout and Stderr", stream)
+		}
 	}
 	return cmd, nil
 }

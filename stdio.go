@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -138,19 +139,45 @@ func (s *stdio) serve(group *errgroup.Group, served context.Context, exited <-ch
 			})
 			continue
 		}
+		copied := make(chan error, 1)
+		go func() { copied <- f.copyOut() }() // its writer may block for ever
 		group.Go(func() error {
-			defer f.from.Close()
-			defer context.AfterFunc(served, func() { _ = f.from.SetReadDeadline(longAgo) })()
-			if _, err := io.Copy(f.to, f.from); ignoreDrained(err) != nil {
-				return fmt.Errorf("%s: %w", f.name, err)
-			}
-			if err := f.to.failure(); err != nil {
+			err := f.awaitCopied(copied, served)
+			if err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
 			}
 			return nil
 		})
 	}
 }
+
+func (f feed) copyOut() error {
+	defer f.from.Close()
+	if _, err := io.Copy(f.to, f.from); ignoreDrained(err) != nil {
+		return err
+	}
+	return f.to.failure()
+}
+
+// awaitCopied waits for copyOut, but when served has ended no longer than its writer takes for what it has.
+func (f feed) awaitCopied(copied <-chan error, served context.Context) error {
+	select {
+	case err := <-copied:
+		return err
+	case <-served.Done():
+	}
+	_ = f.from.SetReadDeadline(longAgo) // fails only where copyOut has closed it
+	limit := time.NewTimer(drainDelay)
+	defer limit.Stop()
+	select {
+	case err := <-copied:
+		return err
+	case <-limit.C:
+		return errWriterBlocks
+	}
+}
+
+var errWriterBlocks = errors.New("the writer still blocks after the child's end")
 
 // copyIn feeds the child's stdin. An error means that the child doesn't read any more, or that its input has failed; the
 // child sees the end of its input in both cases.

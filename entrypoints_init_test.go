@@ -1,0 +1,40 @@
+package gipc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// initEnv makes a child of the tests do something when its packages are initialized, before its main calls Init.
+const initEnv = "GIPC_TEST_INIT"
+
+func init() {
+	switch os.Getenv(initEnv) {
+	case "block":
+		select {}
+	case "spin":
+		for {
+		}
+	case "exit 9":
+		fmt.Fprintln(os.Stderr, "no configuration")
+		os.Exit(9)
+	case "exit 0":
+		os.Exit(0)
+	case "panic":
+		panic("init failed")
+	case "print":
+		fmt.Println("init says hello")
+		fmt.Fprintln(os.Stderr, "init says hello there")
+	}
+}
+
+// withInit makes a child's environment.
+func withInit(what string) []string { return append(os.Environ(), initEnv+"="+what) }
+
+// picky is an argument that its child refuses.
+type picky struct{ Text string }
+
+func (p picky) MarshalCBOR() ([]byte, error) { return []byte{0xf5}, nil }
+
+func (p *picky) UnmarshalCBOR([]byte) error { return errors.New("too picky") }
