@@ -110,11 +110,10 @@ func (p *Process) readReports() error {
 		var r report
 		err := p.control.receive(p.served, &r)
 		switch {
-		case err != nil: // the child is gone; if it sent nonsense, it is no child of ours any more
-			if staysUsable(err) || errors.Is(err, ErrFrame) {
-				return fmt.Errorf("control channel: %w", err)
-			}
-			return nil
+		case err != nil && (p.served.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
+			return nil // the child is gone
+		case err != nil: // it sent nonsense: it is no child of ours any more
+			return fmt.Errorf("control channel: %w", err)
 		case first:
 			p.ready <- r
 		case r.Pong, r.Serving:
