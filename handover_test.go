@@ -11,38 +11,38 @@ import (
 	"testing"
 )
 
-// nest holds ends at every kind of place.
-type nest struct {
-	nestBase
+// crate holds ends at every kind of place.
+type crate struct {
+	crateBase
 	Plain    *Writer[string]
 	List     []*Writer[string]
 	Array    [2]*Writer[string]
 	ByName   map[string]*Writer[string]
-	ByNumber map[int]nestInner
+	ByNumber map[int]crateInner
 	ByAny    map[any]*Writer[string]
-	Inner    nestInner
-	Pointer  **nestInner
+	Inner    crateInner
+	Pointer  **crateInner
 	Renamed  *Writer[string] `cbor:"other,omitempty"`
 	Nil      *Writer[string]
 	NilTalk  *Duplex[int, int]
 	NilFile  *os.File
-	NilInner *nestInner
+	NilInner *crateInner
 	Nothing  any
 	Talk     *Duplex[string, string]
 	Back     *Writer[string] // Talk's own
 	Again    *Writer[string] // the same as Plain
 }
 
-type nestBase struct{ Base *Writer[string] }
+type crateBase struct{ Base *Writer[string] }
 
-type nestInner struct {
+type crateInner struct {
 	Note string
 	W    *Writer[string]
-	Deep []map[string]*nestInner
+	Deep []map[string]*crateInner
 }
 
 // each visits every place where a Writer of its own is, and says its name.
-func (n *nest) each(visit func(place string, w **Writer[string])) {
+func (n *crate) each(visit func(place string, w **Writer[string])) {
 	visit("base", &n.Base)
 	visit("plain", &n.Plain)
 	for i := range n.List {
@@ -69,7 +69,7 @@ func (n *nest) each(visit func(place string, w **Writer[string])) {
 	visit("renamed", &n.Renamed)
 }
 
-var entryNest = Register("nest", func(ctx context.Context, n *nest) error {
+var entryCrate = Register("crate", func(ctx context.Context, n *crate) error {
 	if n.Nil != nil || n.NilTalk != nil || n.NilFile != nil || n.NilInner != nil || n.Nothing != nil {
 		return errors.New("something came out of nothing")
 	}
@@ -86,13 +86,13 @@ var entryNest = Register("nest", func(ctx context.Context, n *nest) error {
 
 func TestEndsMoveAtAnyDepth(t *testing.T) {
 	ctx := procCtx(t)
-	inner := &nestInner{Note: "pointed to"}
-	n := &nest{
+	inner := &crateInner{Note: "pointed to"}
+	n := &crate{
 		List:     make([]*Writer[string], 3),
 		ByName:   map[string]*Writer[string]{"b": nil, "a": nil, "": nil},
-		ByNumber: map[int]nestInner{10: {}, -9: {}, 2: {}},
+		ByNumber: map[int]crateInner{10: {}, -9: {}, 2: {}},
 		ByAny:    map[any]*Writer[string]{1: nil, "1": nil, "x": nil, true: nil},
-		Inner:    nestInner{Deep: []map[string]*nestInner{nil, {"x": {}}}},
+		Inner:    crateInner{Deep: []map[string]*crateInner{nil, {"x": {}}}},
 		Pointer:  &inner,
 	}
 	readers := map[string]*Reader[string]{}
@@ -100,7 +100,7 @@ func TestEndsMoveAtAnyDepth(t *testing.T) {
 	mine, theirs := duplexOf[string, string](t, nil, nil)
 	n.Talk, n.Back, n.Again = theirs, theirs.Writer(), n.Plain
 
-	p := spawnIt(t, entryNest, n, nil)
+	p := spawnIt(t, entryCrate, n, nil)
 	for place, r := range readers {
 		if got := get(t, ctx, r); got != place {
 			t.Errorf("%q came where %q belongs", got, place)
