@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -54,6 +55,20 @@ var (
 	entryEchoBytes  = Register("echo bytes", echoEntry[[]byte])
 	entryEchoStruct = Register("echo struct", echoEntry[letter])
 )
+
+// A child in the way is a transport like any other: it sends on what it gets.
+func init() {
+	for name, opts := range map[string]*Options[[]byte]{
+		"a child":           {Codec: Raw{}},
+		"a child, buffered": {Codec: Raw{}, Buffer: 10_000},
+	} {
+		transports = append(transports, transport{name, func(t testing.TB) (*Reader[[]byte], *Writer[[]byte]) {
+			mine, theirs := duplexOf(t, opts, opts)
+			spawnIt(t, entryEchoBytes, theirs, nil)
+			return mine.Reader(), mine.Writer()
+		}})
+	}
+}
 
 // letter is a message with a structure.
 type letter struct {

@@ -210,7 +210,7 @@ func TestSpawnWithoutDescriptorsMovesNothing(t *testing.T) {
 	for n := 0; n < 60; n++ {
 		err := failedSpawn(t, ctx, func(ctx context.Context, c cargo) error {
 			low := limit
-			low.Cur = freeDescriptors(t, n)
+			setTo(&low.Cur, freeDescriptors(t, n))
 			need(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low))
 			defer restore()
 			p, err := Spawn(ctx, entryCargo, c, &SpawnOptions{
@@ -235,3 +235,6 @@ func TestSpawnWithoutDescriptorsMovesNothing(t *testing.T) {
 		t.Errorf("Spawn failed with up to %d free descriptors", failures-1)
 	}
 }
+
+// setTo sets a number that isn't of the same type everywhere.
+func setTo[N int64 | uint64](n *N, to int) { *n = N(to) }

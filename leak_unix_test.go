@@ -32,7 +32,7 @@ func openDescriptors(t testing.TB) int {
 }
 
 // freeDescriptors returns the limit that leaves n of them free.
-func freeDescriptors(t testing.TB, n int) uint64 {
+func freeDescriptors(t testing.TB, n int) int {
 	t.Helper()
 	open := descriptors(t)
 	for limit := 0; ; limit++ {
@@ -40,7 +40,7 @@ func freeDescriptors(t testing.TB, n int) uint64 {
 			continue
 		}
 		if n == 0 {
-			return uint64(limit)
+			return limit
 		}
 		n--
 	}
