@@ -48,9 +48,7 @@ func TestRandomCancellingLosesAndTearsNothing(t *testing.T) {
 	onEachStream(t, func(t *testing.T, s byteStream) {
 		for name, st := range storms {
 			t.Run(name, func(t *testing.T) {
-				if testing.Short() {
-					st.each /= 10
-				}
+				st.each = scaled(st.each)
 				r, w := s.rawChannel(t, &Options[[]byte]{Codec: Raw{}, Buffer: st.buffer})
 				st.run(t, r, w)
 			})
@@ -233,13 +231,9 @@ func TestCancelEndsWaitingForTheLock(t *testing.T) {
 func TestDeadlineOfOneCtxLeavesLaterCallsAlone(t *testing.T) {
 	onEachStream(t, func(t *testing.T, s byteStream) {
 		r, w := s.rawChannel(t, rawOptions)
-		rounds := 2000
-		if testing.Short() {
-			rounds = 200
-		}
 		lasting, cancelLasting := context.WithCancel(t.Context())
 		defer cancelLasting()
-		for i := range rounds {
+		for i := range scaled(2000) {
 			getCtx, cancelGet := context.WithCancel(t.Context())
 			putCtx, cancelPut := context.WithCancel(t.Context())
 			put := started(func() error { return w.Put(putCtx, stamped(0, i, 20)) })
@@ -264,7 +258,7 @@ func TestDeadlineOfOneCtxLeavesLaterCallsAlone(t *testing.T) {
 func TestCancelledCallsReturnPromptly(t *testing.T) {
 	onEachStream(t, func(t *testing.T, s byteStream) {
 		r, w := s.rawChannel(t, rawOptions)
-		big := make([]byte, 32<<20)
+		big := make([]byte, s.fill)
 		promptly(t, "get", func(ctx context.Context) error { _, err := r.Get(ctx); return err })
 		promptly(t, "all", func(ctx context.Context) error { return firstError(r, ctx) })
 		promptly(t, "put", func(ctx context.Context) error { return w.Put(ctx, big) })
@@ -305,7 +299,7 @@ func TestPartialPutArrives(t *testing.T) {
 			rs, ws := s.open(t)
 			first := &firstRead{Reader: rs, Closer: rs}
 			w := NewWriter(ws, opts)
-			message := bytes.Repeat(pattern(1<<20), 24) // more than any socket buffers
+			message := bytes.Repeat(pattern(1<<20), s.fill>>20)
 			ctx, cancel := context.WithCancel(t.Context())
 			put := started(func() error { return w.Put(ctx, message) })
 			first.wait(t)
@@ -317,7 +311,7 @@ func TestPartialPutArrives(t *testing.T) {
 			r := NewReader(first, opts)
 			v, err := r.Get(t.Context())
 			check(t, err)
-			checkBytes(t, v, bytes.Repeat(pattern(1<<20), 24))
+			checkBytes(t, v, bytes.Repeat(pattern(1<<20), s.fill>>20))
 			v, err = r.Get(t.Context())
 			check(t, err)
 			checkEqual(t, string(v), "later")

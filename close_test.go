@@ -131,8 +131,8 @@ func closeWriter(r *Reader[[]byte], w *Writer[[]byte], how closing) error {
 
 var hugeBuffer = &Options[[]byte]{Codec: Raw{}, Buffer: 40 << 20}
 
-// writingCalls are the calls that send. Each blocks until all of 32 MiB is read, and returns how it ended; begun is
-// called once the message is accepted or in the Writer's hands.
+// writingCalls are the calls that send. With a message that the stream can't hold each blocks until all of it is read; it
+// returns how that ended.
 var writingCalls = map[string]struct {
 	opts *Options[[]byte]
 	call func(ctx context.Context, w *Writer[[]byte], message []byte) error
@@ -158,8 +158,8 @@ var writingCalls = map[string]struct {
 
 // TestWritingCallsEndWithTheirEnd: {before, during} × {Put, Flush, Chan} × {Close, CloseNow, TryClose, peer closed}.
 func TestWritingCallsEndWithTheirEnd(t *testing.T) {
-	message := make([]byte, 32<<20) // more than any socket buffers
 	onEachStream(t, func(t *testing.T, s byteStream) {
+		message := make([]byte, s.fill)
 		for name, c := range writingCalls {
 			for _, how := range []closing{byClose, byCloseNow, byTryClose, byPeer} {
 				t.Run(name+"/before/"+closings[how], func(t *testing.T) {
@@ -293,7 +293,7 @@ func TestBufferedMessageLostIsReportedByClose(t *testing.T) {
 func TestCloseNowEndsClose(t *testing.T) {
 	onEachStream(t, func(t *testing.T, s byteStream) {
 		r, w := s.rawChannel(t, hugeBuffer)
-		check(t, w.Put(t.Context(), make([]byte, 32<<20)))
+		check(t, w.Put(t.Context(), make([]byte, s.fill)))
 		var closed []<-chan error
 		closed = append(closed, started(w.Close))
 		eventually(t, "Close has begun", func() bool {

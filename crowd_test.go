@@ -102,12 +102,8 @@ func TestPutCancelledInBatchLeavesTheOthers(t *testing.T) {
 
 // TestCloseCompletesPutsOfACrowd: Puts that are under way when Close begins are nil, and arrive, however they are lined up.
 func TestCloseCompletesPutsOfACrowd(t *testing.T) {
-	rounds := 3000
-	if testing.Short() {
-		rounds = 300
-	}
 	bounded(t)
-	for range rounds {
+	for range scaled(3000) {
 		r, w := rawPipe(t, rawOptions)
 		const n = 6
 		w.out.mu.Lock()
@@ -150,7 +146,7 @@ func TestCloseCompletesPutsOfACrowd(t *testing.T) {
 // TestFlushUnderWayEndsWellWithClose: a Flush whose bytes are through is nil, also when Close ends the Writer right then.
 func TestFlushUnderWayEndsWellWithClose(t *testing.T) {
 	bounded(t)
-	for range 300 {
+	for range scaled(300) {
 		r, w := rawPipe(t, &Options[[]byte]{Codec: Raw{}, Buffer: 1 << 20, PipeSize: 4096})
 		check(t, w.Put(t.Context(), pattern(200<<10)))
 		var flushed []<-chan error
@@ -212,7 +208,7 @@ func TestAnyCtxTypeCancels(t *testing.T) {
 		cancel()
 		checkIs(t, <-got, context.Canceled)
 
-		big := make([]byte, 32<<20) // more than any socket buffers
+		big := make([]byte, s.fill)
 		inner, cancel = context.WithCancel(t.Context())
 		put := started(func() error { return w.Put(oneCtx{Context: inner}, big) })
 		underWay(t, w.out, 1)

@@ -10,13 +10,15 @@ import (
 	"net"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 )
 
 // patience is how long anything may take before it counts as hanging.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // bounded ends the run, with the stacks of all goroutines, if the test hangs. Tests themselves wait without a limit.
 func bounded(t testing.TB) {
@@ -106,26 +108,26 @@ func underWay(t testing.TB, end interface{ callsIn() int }, n int) {
 
 // byteStream is a kind of stream that channels run over.
 type byteStream struct {
-	name      string
-	deadlines bool // it has some
-	open      func(t testing.TB) (io.ReadCloser, io.WriteCloser)
+	name string
+	fill int // bytes, more than it holds while nobody reads
+	open func(t testing.TB) (io.ReadCloser, io.WriteCloser)
 }
 
 var byteStreams = []byteStream{
-	{"os.Pipe", true, func(t testing.TB) (io.ReadCloser, io.WriteCloser) {
+	{"os.Pipe", 1 << 20, func(t testing.TB) (io.ReadCloser, io.WriteCloser) {
 		r, w, err := newPipe(0)
 		check(t, err)
 		return r, w
 	}},
-	{"os.Pipe of a page", true, func(t testing.TB) (io.ReadCloser, io.WriteCloser) {
+	{"os.Pipe of a page", 1 << 20, func(t testing.TB) (io.ReadCloser, io.WriteCloser) {
 		r, w, err := newPipe(pageSize)
 		check(t, err)
 		return r, w
 	}},
-	{"io.Pipe", false, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return io.Pipe() }},
-	{"net.Pipe", true, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return net.Pipe() }},
-	{"tcp", true, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return connected(t, "tcp", "127.0.0.1:0") }},
-	{"unix", true, func(t testing.TB) (io.ReadCloser, io.WriteCloser) {
+	{"io.Pipe", 1 << 20, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return io.Pipe() }},
+	{"net.Pipe", 1 << 20, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return net.Pipe() }},
+	{"tcp", 32 << 20, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return connected(t, "tcp", "127.0.0.1:0") }},
+	{"unix", 2 << 20, func(t testing.TB) (io.ReadCloser, io.WriteCloser) {
 		return connected(t, "unix", filepath.Join(t.TempDir(), "s"))
 	}},
 }
@@ -175,6 +177,20 @@ func onEachStream(t *testing.T, test func(t *testing.T, s byteStream)) {
 		})
 	}
 }
+
+// scaled is how often a test does something n times: less where that is slow or shall be short.
+func scaled(n int) int {
+	if testing.Short() || raceEnabled() {
+		return max(1, n/8)
+	}
+	return n
+}
+
+// raceEnabled says whether the race detector is built in.
+var raceEnabled = sync.OnceValue(func() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+})
 
 // patternBytes has different bytes at nearby places, so that a shifted or repeated piece shows. It is made when a test
 // first needs it, not in every child that is this program too.

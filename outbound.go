@@ -18,7 +18,8 @@ type outbound struct {
 	stream     io.Closer
 	dst        sink
 	maxMessage int
-	buffer     int // bytes of frames that may be queued
+	buffer     int    // bytes of frames that may be queued
+	drainer    func() // drain, made once: starting it allocates nothing
 
 	mu      sync.Mutex
 	err     error // why the end can't be used any more: ErrClosed or ErrMoved
@@ -45,7 +46,9 @@ type outbound struct {
 }
 
 func newOutbound(stream io.WriteCloser, maxMessage, buffer int) *outbound {
-	return &outbound{stream: stream, dst: newSink(stream), maxMessage: maxMessage, buffer: buffer}
+	out := &outbound{stream: stream, dst: newSink(stream), maxMessage: maxMessage, buffer: buffer}
+	out.drainer = out.drain
+	return out
 }
 
 // put is one frame on its way, and the call that waits for it.
@@ -179,7 +182,7 @@ func (out *outbound) count(p *put) {
 func (out *outbound) startDrain() {
 	if !out.writing {
 		out.writing = true
-		go out.drain()
+		go out.drainer()
 	}
 }
 
