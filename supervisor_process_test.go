@@ -137,7 +137,6 @@ type dispatcher struct {
 	acked  map[int]int
 	stop   bool
 	open   int // handed out, neither acknowledged nor failed
-	idle   chan struct{}
 }
 
 // take returns a job, or false when there are no more.

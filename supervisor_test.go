@@ -389,11 +389,12 @@ func TestSupervisorStopCantEnd(t *testing.T) {
 
 func TestSupervisorContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
 		f := newFakes()
-		ctx, cancel := context.WithCancelCause(context.WithValue(t.Context(), "key", "value"))
+		ctx, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
 		s := fakeSupervisor(ctx, nil)
 		var value any
-		p := plan{start: func(ctx context.Context, _ int) error { value = ctx.Value("key"); return nil }}
+		p := plan{start: func(ctx context.Context, _ int) error { value = ctx.Value(key{}); return nil }}
 		if err := s.Start(f.spec("a", p), f.spec("b", plan{})); err != nil {
 			t.Fatal(err)
 		}
