@@ -13,6 +13,7 @@ import (
 // crowded lines up n cancellable Puts behind one that blocks on a full pipe, cancels that one, and returns once the drain
 // has all n in one batch of which no byte is written.
 func crowded(t *testing.T, w *Writer[[]byte], n int) (cancels []context.CancelFunc, results []<-chan error) {
+	needsCancelledWrites(t, w)
 	for i := range n + 1 {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancels = append(cancels, cancel)
