@@ -39,6 +39,7 @@ type (
 		sync.Mutex
 		Name string
 	}
+	//lint:ignore U1000 fields that nobody could set are what is tested
 	hidden  struct{ a, b int }
 	mute    struct{ sync.Mutex }
 	skipped struct {

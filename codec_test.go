@@ -31,19 +31,20 @@ type parcel struct {
 
 type shipment struct {
 	shipmentBase
-	Name    string
-	Level   level
-	Ratio   float64
-	Ok      bool
-	When    time.Time
-	Data    []byte
-	Hash    [4]byte
-	Parts   []parcel
-	ByName  map[string]*parcel
-	Parent  *shipment
-	Any     any
-	Tags    map[label]int
-	Big     *big.Int
+	Name   string
+	Level  level
+	Ratio  float64
+	Ok     bool
+	When   time.Time
+	Data   []byte
+	Hash   [4]byte
+	Parts  []parcel
+	ByName map[string]*parcel
+	Parent *shipment
+	Any    any
+	Tags   map[label]int
+	Big    *big.Int
+	//lint:ignore U1000 it must stay behind
 	private int
 }
 

@@ -14,6 +14,7 @@ func init() {
 	case "block":
 		select {}
 	case "spin":
+		//lint:ignore SA5002 a busy loop is what is tested
 		for {
 		}
 	case "exit 9":

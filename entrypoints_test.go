@@ -188,6 +188,7 @@ func init() {
 	})
 	waiting("ignore ctx", func(context.Context, deedArgs) error { select {} })
 	waiting("spin", func(context.Context, deedArgs) error {
+		//lint:ignore SA5002 a busy loop is what is tested
 		for {
 		}
 	})
@@ -252,6 +253,7 @@ func overflow() error {
 func overflowing(n int) error {
 	var room [64]int
 	room[n%64] = n
+	//lint:ignore SA5007 a stack overflow is what is tested
 	return errors.Join(overflowing(n+room[n%64]), nil)
 }
 

@@ -31,7 +31,7 @@ var (
 	ErrFrame = errors.New("malformed frame: the other side does not speak gipc's wire format")
 
 	// ErrNotInitialized says that Spawn was called in a program whose main or TestMain doesn't call [Init].
-	ErrNotInitialized = errors.New("gipc: Init was not called: make gipc.Init() the first line of main, and of TestMain in tests")
+	ErrNotInitialized = errors.New("Init was not called: make gipc.Init() the first line of main, and of TestMain in tests")
 
 	// ErrUnknownEntrypoint says that the child's program has no entrypoint of that name.
 	ErrUnknownEntrypoint = errors.New("the child has no entrypoint of that name: call Register in a package-level variable, so that it runs in parent and child alike")

@@ -295,7 +295,8 @@ func (p *Process) ExitCode() (code int, exited bool) {
 
 // Stop ends the child and waits for its end. It asks the child over the control channel: the entrypoint's ctx ends. After
 // three quarters of SpawnOptions.Grace it sends SIGTERM, and at the end of the grace, or when ctx ends, it kills the
-// child's process group. Calling it again, also at the same time, joins the first.
+// child's process group. So give it a ctx that has time left, such as context.WithoutCancel of one that has just ended.
+// Calling it again, also at the same time, joins the first.
 //
 // It returns nil if the child ended as it was asked: with nil, or with its ctx's error. Otherwise it returns what Wait
 // returns, or, in the unlikely case that even a kill doesn't end the child, the ctx's error.

@@ -253,6 +253,9 @@ func (s *starter) startProcess(ctx context.Context) (_ *Process, err error) {
 		return nil, err
 	}
 	if err := s.job.start(cmd); err != nil {
+		if _, errDir := os.Stat(cmd.Dir); cmd.Dir != "" && errDir != nil {
+			err = fmt.Errorf("SpawnOptions.Dir: %w", errDir) // the system's error names the program instead
+		}
 		return nil, err
 	}
 	started = true
