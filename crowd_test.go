@@ -186,6 +186,42 @@ func TestLostMessageIsReportedByClose(t *testing.T) {
 	checkIs(t, w.Close(), ErrPeerClosed)
 }
 
+// TestPartialInBatchLostIsReportedByClose: the same for a message that was cancelled halfway in a batch with others.
+func TestPartialInBatchLostIsReportedByClose(t *testing.T) {
+	bounded(t)
+	rs, ws, err := newPipe(pageSize)
+	check(t, err)
+	w := NewWriter(ws, rawOptions)
+	needsCancelledWrites(t, w)
+	inPipe := filled(t, w)
+	ctx, cancel := context.WithCancel(t.Context())
+	first := started(func() error { return w.Put(ctx, pattern(4000)) })
+	underWay(t, w.out, 1)
+	halfway, cancelHalfway := context.WithCancel(t.Context())
+	second := started(func() error { return w.Put(halfway, pattern(30_000)) })
+	underWay(t, w.out, 2)
+	third := started(func() error { return w.Put(t.Context(), pattern(30_000)) })
+	underWay(t, w.out, 3)
+	cancel()
+	checkIs(t, <-first, context.Canceled)
+	eventually(t, "a batch of two", func() bool {
+		w.out.mu.Lock()
+		defer w.out.mu.Unlock()
+		return len(w.out.batch.puts) == 2
+	})
+	_, err = io.ReadFull(rs, make([]byte, inPipe*4004+1)) // a byte of the second message, whose end has no room
+	check(t, err)
+	cancelHalfway()
+	err = <-second
+	if err == nil {
+		t.Skip("the pipe took the message whole: it has no capacity of one page here")
+	}
+	checkIs(t, err, ErrPartial)
+	check(t, rs.Close())
+	checkIs(t, <-third, ErrPeerClosed)
+	checkIs(t, w.Close(), ErrPeerClosed)
+}
+
 // oneCtx is a ctx of a user's own type: not comparable, and with an error that is made anew each time.
 type oneCtx struct {
 	context.Context

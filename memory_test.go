@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -164,4 +165,27 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// TestDroppedEndsAreCollected: an end that is dropped without Close is collected, though the ctx of its calls lives on.
+func TestDroppedEndsAreCollected(t *testing.T) {
+	bounded(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const n = 50
+	var collected atomic.Int64
+	for range n {
+		r, w, err := Pipe(rawOptions)
+		check(t, err)
+		check(t, w.Put(ctx, pattern(10)))
+		_, err = r.Get(ctx)
+		check(t, err)
+		count := func(*atomic.Int64) { collected.Add(1) }
+		runtime.AddCleanup(r.in, count, nil)
+		runtime.AddCleanup(w.out, count, nil)
+	}
+	eventually(t, "all are collected", func() bool {
+		runtime.GC()
+		return collected.Load() >= 2*n-2 // the last may still be on the stack
+	})
 }

@@ -258,6 +258,7 @@ type pumpSource struct {
 type pumped struct {
 	chunk []byte // borrowed
 	data  []byte // part of chunk that is not read out
+	full  bool   // it filled the chunk
 	err   error
 }
 
@@ -276,7 +277,7 @@ func (s *pumpSource) read(ctx context.Context, mem lender) (int, error) {
 		}
 		select {
 		case s.got = <-s.results:
-			s.waiting, s.busy = false, len(s.got.data) == len(s.got.chunk)
+			s.waiting, s.busy = false, s.got.full
 		case <-ctx.Done():
 			return 0, errInterrupted
 		case <-s.kicked:
@@ -307,7 +308,12 @@ func (s *pumpSource) pump(busy bool) {
 	if n < 0 || n > len(chunk) {
 		n, err = 0, fmt.Errorf("the stream's Read of %d bytes returned %d", len(chunk), n)
 	}
-	s.results <- pumped{chunk: chunk, data: chunk[:n], err: err}
+	result := pumped{chunk: chunk, data: chunk[:n], full: n == len(chunk), err: err}
+	if n == 0 {
+		returnChunk(chunk)
+		result.chunk, result.data = nil, nil
+	}
+	s.results <- result
 }
 
 func (s *pumpSource) interrupt() {
