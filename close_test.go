@@ -328,6 +328,17 @@ func TestTryCloseClosesWhatIsIdle(t *testing.T) {
 		_, err := r.Get(t.Context())
 		check(t, errors.Join(err, <-put))
 		check(t, w.Flush(t.Context()))
+		msgs, errs := w.Chan(t.Context())
+		checkIs(t, w.TryClose(), ErrLocked) // though the channel is idle
+		close(msgs)
+		check(t, <-errs)
+		w.out.mu.Lock()
+		w.out.ops++ // a Put of a crowd, while it lets others run
+		w.out.mu.Unlock()
+		checkIs(t, w.TryClose(), ErrLocked)
+		w.out.mu.Lock()
+		w.out.ops--
+		w.out.mu.Unlock()
 		eventually(t, "the Writer is idle", func() bool { return !errors.Is(w.TryClose(), ErrLocked) })
 		check(t, r.TryClose())
 		checkIs(t, w.Put(t.Context(), nil), ErrClosed)

@@ -50,8 +50,9 @@ func TestCloseWakesGetWhereTheStreamDoesNot(t *testing.T) {
 // TestAbandonedReadGoesToTheNextGet: what a stream's Read brings in behind a cancelled Get is not lost, nor its error.
 func TestAbandonedReadGoesToTheNextGet(t *testing.T) {
 	bounded(t)
-	bring := make(chan []byte)
+	bring, reading := make(chan []byte), make(chan bool, 1)
 	r := NewReader(&fakeStream{read: func(p []byte) (int, error) {
+		reading <- true
 		b, more := <-bring
 		if !more {
 			return 0, io.EOF
@@ -61,7 +62,7 @@ func TestAbandonedReadGoesToTheNextGet(t *testing.T) {
 	for i := range 20 {
 		ctx, cancel := context.WithCancel(t.Context())
 		got := started(func() error { _, err := r.Get(ctx); return err })
-		underWay(t, r.in, 1)
+		<-reading
 		cancel()
 		checkIs(t, <-got, context.Canceled)
 		bring <- appendFrame(nil, fmt.Append(nil, i))
@@ -139,6 +140,57 @@ func TestStreamThatBreaksItsContractIsAnError(t *testing.T) {
 type writerWithDeadlines struct{ io.WriteCloser }
 
 func (*writerWithDeadlines) SetWriteDeadline(time.Time) error { return nil }
+
+// closedWhileWoken is a stream whose other end is closed at the moment when a call is woken by a deadline: then the
+// deadline can't be cleared any more, as on a net.Pipe.
+type closedWhileWoken struct {
+	woken chan bool
+	calls int
+	end   error // of calls after the first
+}
+
+func (s *closedWhileWoken) Read([]byte) (int, error) {
+	if s.calls++; s.calls == 1 {
+		<-s.woken
+		return 0, os.ErrDeadlineExceeded
+	}
+	return 0, s.end
+}
+
+func (s *closedWhileWoken) Write(p []byte) (int, error) { return s.Read(p) }
+
+func (s *closedWhileWoken) SetReadDeadline(d time.Time) error {
+	switch {
+	case !d.IsZero():
+		select {
+		case s.woken <- true:
+		default:
+		}
+	case s.calls > 0:
+		return io.ErrClosedPipe
+	}
+	return nil
+}
+
+func (s *closedWhileWoken) SetWriteDeadline(d time.Time) error { return s.SetReadDeadline(d) }
+
+func (s *closedWhileWoken) Close() error { return nil }
+
+// TestEndIsExactThoughACallWasWoken: what a woken call finds out is why the stream ended, not that it could not be readied
+// for another call.
+func TestEndIsExactThoughACallWasWoken(t *testing.T) {
+	bounded(t)
+	r := NewReader(&closedWhileWoken{woken: make(chan bool, 1), end: io.EOF}, rawOptions)
+	got := started(func() error { _, err := r.Get(t.Context()); return err })
+	underWay(t, r.in, 1)
+	r.in.src.interrupt()
+	checkEqual(t, <-got, io.EOF)
+	w := NewWriter(&closedWhileWoken{woken: make(chan bool, 1), end: io.ErrClosedPipe}, rawOptions)
+	put := started(func() error { return w.Put(t.Context(), []byte("x")) })
+	underWay(t, w.out, 1)
+	w.out.dst.interrupt()
+	checkIs(t, <-put, ErrPeerClosed)
+}
 
 // tlsLike is a stream that is broken for good once a write has met its deadline, as a tls.Conn is.
 type tlsLike struct {
@@ -233,7 +285,7 @@ func TestNoGoroutineOutlivesAnEnd(t *testing.T) {
 			}
 			msgs, why := r.Chan(ctx)
 			if i%2 == 0 {
-				underWay(t, r.in, 2)
+				eventually(t, "calls are under way", func() bool { return r.in.callsIn() >= 2 || r.Stats().Received > 0 })
 			}
 			_ = w.CloseNow() // in any order with the calls
 			_ = r.Close()
@@ -246,6 +298,21 @@ func TestNoGoroutineOutlivesAnEnd(t *testing.T) {
 		}
 		eventually(t, "as few goroutines as before", func() bool { return runtime.NumGoroutine() <= before+2 })
 	})
+}
+
+// TestNothingIsRegisteredWithACtxBehindClose: not even by a call that Close overtook.
+func TestNothingIsRegisteredWithACtxBehindClose(t *testing.T) {
+	bounded(t)
+	i := interrupter{setDeadline: func(time.Time) error { return nil }}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	i.arm(ctx)
+	checkEqual(t, i.stop != nil, true)
+	i.disarm()
+	other, cancelOther := context.WithCancel(t.Context())
+	defer cancelOther()
+	i.arm(other)
+	checkEqual(t, i.stop != nil, false)
 }
 
 // ownDone has a Done of its own, so that the context package must watch it with a goroutine.
