@@ -106,9 +106,13 @@ func (l *superviseLoop) advance(backoff *time.Timer) {
 		return
 	}
 	for i, c := range l.children {
-		if c.state == ChildWaiting && l.mayStart(c, l.children[:i]) {
-			l.start(c)
+		if c.state != ChildWaiting {
+			continue
 		}
+		if !l.mayStart(l.children[:i]) { // nor is it the turn of those behind it
+			break
+		}
+		l.start(c)
 	}
 	l.setBackoff(backoff)
 }
@@ -121,11 +125,11 @@ func (l *superviseLoop) why() error {
 	return errors.New("restarted together with another child")
 }
 
-// mayStart says whether it is the turn of a waiting child, when none has to be stopped first.
-func (l *superviseLoop) mayStart(c *child, before []*child) bool {
+// mayStart says whether it is the turn of a waiting child behind these, when none has to be stopped first.
+func (l *superviseLoop) mayStart(before []*child) bool {
 	switch l.opts.Strategy {
-	case OneForOne: // independent, but started in order the first time
-		return c.started || !slices.ContainsFunc(before, func(b *child) bool {
+	case OneForOne: // independent of each other, but started in order the first time
+		return !slices.ContainsFunc(before, func(b *child) bool {
 			return !b.started && (b.state == ChildWaiting || b.state == ChildStarting)
 		})
 	case OneForAll:

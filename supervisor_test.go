@@ -60,7 +60,12 @@ func TestSupervisorStrategies(t *testing.T) {
 			synctest.Wait()
 			before := len(f.read())
 			f.kid("b").fail(errCrash)
-			time.Sleep(time.Second) // the backoff, in fake time
+			time.Sleep(defaultMinBackoff - 1) // in fake time
+			synctest.Wait()
+			if got := f.read(); strings.HasPrefix(got[len(got)-1], "start") {
+				t.Errorf("%v: started during the backoff: %q", strategy, got)
+			}
+			time.Sleep(1)
 			synctest.Wait()
 			t.Log(strategy)
 			wantList(t, f.read()[before:], want...)
@@ -170,6 +175,7 @@ func TestSupervisorFirstFailureWins(t *testing.T) {
 		var causes []error
 		witness := plan{run: func(ctx context.Context, _ int, f *fakeChild) error {
 			<-ctx.Done()
+			<-s.loop.ctx.Done() // the group knows before its children have ended
 			causes = append(causes, context.Cause(ctx))
 			return errors.New("a failure while being stopped")
 		}}
