@@ -711,8 +711,12 @@ func TestSupervisorCalledFromEvents(t *testing.T) {
 		if err := s.Start(f.spec("a", plan{}), f.spec("b", plan{run: crash})); err != nil {
 			t.Fatal(err)
 		}
+		began := time.Now()
 		if err := s.Wait(); err != nil {
 			t.Error(err)
+		}
+		if d := time.Since(began); d != 0 { // OnEvent waited for the supervisor's end, which waited for OnEvent
+			t.Errorf("Wait took %v", d)
 		}
 	})
 }
