@@ -308,10 +308,9 @@ func (l *superviseLoop) giveUp(c *child, failure error) {
 	l.end(failure)
 }
 
-// condemn has a child that is alive stopped when its turn has come. Who must not come back once, never does.
+// condemn has a child that is alive stopped when its turn has come. The supervisor's end undoes a group's restart.
 func (l *superviseLoop) condemn(c *child, again bool) {
-	c.again = again && (c.again || !c.condemned)
-	c.condemned = true
+	c.condemned, c.again = true, again
 }
 
 // maxEnded is how many children that have ended for good are remembered, for Children.

@@ -305,6 +305,36 @@ func TestSupervisorStopAtAnyTime(t *testing.T) {
 	}
 }
 
+// Stop while a group is being stopped for a restart: nothing is started again.
+func TestSupervisorStopDuringGroupRestart(t *testing.T) {
+	for _, strategy := range []Strategy{OneForAll, RestForOne} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakes()
+			s := fakeSupervisor(t.Context(), &SupervisorOptions{Strategy: strategy})
+			slow := plan{run: func(ctx context.Context, _ int, _ *fakeChild) error {
+				<-ctx.Done()
+				time.Sleep(time.Minute)
+				return nil
+			}}
+			if err := s.Start(f.spec("a", plan{}), f.spec("b", slow), f.spec("c", plan{})); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			f.kid("a").fail(errCrash)
+			synctest.Wait()
+			if err := s.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+			wantList(t, f.read(), "start a", "start b", "start c", "end a", "end c", "end b")
+			for _, c := range s.Children() {
+				if c.State != ChildEnded {
+					t.Errorf("left:\n%v", s.Children())
+				}
+			}
+		})
+	}
+}
+
 func TestSupervisorManyStopAndWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes()
