@@ -50,7 +50,7 @@ func newInherited(fds []uintptr) *inherited {
 
 // serve reads what the parent sends until the parent is gone, and then ends this process.
 func (c *inherited) serve() {
-	grace := defaultGrace
+	grace := time.Duration(0) // nobody has seen the ctx yet
 	b, err := c.receiveBeginning()
 	if err == nil {
 		grace = b.Grace

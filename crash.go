@@ -33,6 +33,9 @@ func explainCrash(report, stderr []byte) (value string, stack []byte) {
 	if last := bytes.LastIndex(append([]byte("\n"), stderr...), []byte("\n"+fatalMark)); value == "" && last >= 0 {
 		value, _ = parseCrash(stderr[last:]) // what is before may hold stacks that the program printed itself
 	}
+	if value == "" && bytes.Contains(report, []byte("\nruntime.newstack(")) {
+		value = "stack overflow" // so deep that its text is in front of what is kept of stderr
+	}
 	if value == "" {
 		value = unnamedCrash
 	}
@@ -52,6 +55,9 @@ func parseCrash(text []byte) (value string, stack []byte) {
 	}
 	if i := bytes.Index(stack, []byte("\n\n")); i >= 0 {
 		stack = stack[:i+1]
+	}
+	if i := bytes.Index(append([]byte("\n"), head...), []byte("\nruntime stack:")); i >= 0 {
+		head = head[:i] // the runtime's own, which a stack overflow begins with
 	}
 	value = string(head)
 	for _, mark := range []string{panicMark, fatalMark} {

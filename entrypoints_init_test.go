@@ -4,13 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"strings"
 )
+
+const onWindows = runtime.GOOS == "windows"
 
 // initEnv makes a child of the tests do something when its packages are initialized, before its main calls Init.
 const initEnv = "GIPC_TEST_INIT"
 
 func init() {
-	switch os.Getenv(initEnv) {
+	what, loud := strings.CutPrefix(os.Getenv(initEnv), "up and ")
+	if loud {
+		fmt.Fprintln(os.Stderr, "up")
+	}
+	switch what {
 	case "block":
 		select {}
 	case "spin":

@@ -1,0 +1,207 @@
+package gipc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// ending starts a child that ends in one of the endings, and returns what Wait does.
+func ending(t *testing.T, ctx context.Context, how string, opts *SpawnOptions) (*Process, error) {
+	t.Helper()
+	r, order := stringPipe(t)
+	p := spawnIt(t, entryDeed, deedArgs{Do: "await order", In: r}, opts)
+	need(t, order.Put(ctx, how))
+	<-p.Done()
+	return p, p.Wait(ctx)
+}
+
+func TestEveryEndIsToldApart(t *testing.T) {
+	ctx := procCtx(t)
+	for how, want := range map[string]struct {
+		code  int
+		err   string // of Err
+		is    error
+		value string // of Panic
+		stack string
+		text  string
+	}{
+		"nil":             {},
+		"exit 0":          {},
+		"exit 3":          {code: 3, text: "exited with code 3"},
+		"error":           {code: 1, err: "no luck\ntoday", text: "failed: no luck\ntoday"},
+		"error no UTF-8":  {code: 1, err: "bad \xff", text: "failed: bad \xff"},
+		"error huge":      {code: 1, err: strings.Repeat("x", maxText), text: "failed: xxx"},
+		"canceled":        {code: 1, err: "gave up: context canceled", is: context.Canceled},
+		"deadline":        {code: 1, err: "context deadline exceeded", is: context.DeadlineExceeded},
+		"panic":           {code: 2, value: "boom", stack: "gipc.init", text: "crashed: boom"},
+		"panic lines":     {code: 2, value: "boom\ngoroutine 1 [running]:\npanic: bang", stack: "gipc.init", text: "crashed: boom"},
+		"panic error":     {code: 2, value: "boom error", stack: "gipc.init"},
+		"panic custom":    {code: 2, value: "customPanic", stack: "gipc.init"},
+		"panic nil":       {code: 2, value: "invalid memory address", stack: "gipc.init"},
+		"panic goexit":    {code: 1, err: "runtime.Goexit"},
+		"panic repeated":  {code: 2, value: "first", stack: "gipc.init"},
+		"panic goroutine": {code: 2, value: "boom elsewhere", stack: "gipc.elsewhere"},
+		"fatal map":       {code: 2, value: "concurrent map writes", stack: "gipc.writeConcurrently"},
+		"fatal late":      {code: 2, value: "concurrent map writes", stack: "gipc.writeConcurrently"},
+		"fatal stack":     {code: 2, value: "stack overflow", stack: "gipc.overflowing"},
+		"crash many":      {code: 2, value: "boom in a crowd", stack: "gipc.crashAmongMany"},
+	} {
+		t.Run(how, func(t *testing.T) {
+			var output bytes.Buffer
+			p, err := ending(t, ctx, how, &SpawnOptions{Name: "ender", Stderr: &output})
+			if code, exited := p.ExitCode(); code != want.code || !exited {
+				t.Errorf("code %d, exited %v; want %d", code, exited, want.code)
+			}
+			if want.code == 0 {
+				need(t, err)
+				return
+			}
+			var e *ExitError
+			if !errors.As(err, &e) {
+				t.Fatalf("%T %v is no *ExitError", err, err)
+			}
+			if e.Name != "ender" || e.PID != p.PID() || e.Code != want.code || e.Signal != nil {
+				t.Errorf("%+v", e)
+			}
+			if (e.Err != nil) != (want.err != "") || e.Err != nil && !strings.Contains(e.Err.Error(), want.err) {
+				t.Errorf("Err %v, want %q", e.Err, want.err)
+			}
+			for _, target := range []error{context.Canceled, context.DeadlineExceeded} {
+				if errors.Is(err, target) != (target == want.is) {
+					t.Errorf("%v matches %v: %v", err, target, target != want.is)
+				}
+			}
+			if !strings.Contains(e.Panic, want.value) || (e.Panic != "") != (want.value != "") {
+				t.Errorf("Panic %q, want %q", e.Panic, want.value)
+			}
+			if !strings.Contains(string(e.Stack), want.stack) || (len(e.Stack) > 0) != (want.stack != "") {
+				t.Errorf("want %s in the stack:\n%s", want.stack, e.Stack)
+			}
+			if strings.Count(string(e.Stack), "\ngoroutine ") > 0 {
+				t.Errorf("more than one goroutine:\n%s", e.Stack)
+			}
+			head := fmt.Sprintf("gipc: child ender (pid %d) ", p.PID())
+			if !strings.HasPrefix(err.Error(), head) || !strings.Contains(err.Error(), want.text) {
+				t.Errorf("text %.300q, want %q in it", err, want.text)
+			}
+			if !bytes.HasSuffix(output.Bytes(), e.Stderr) || len(e.Stderr) != min(maxTail, output.Len()) {
+				t.Errorf("%d bytes of %d kept", len(e.Stderr), output.Len())
+			}
+		})
+	}
+}
+
+func TestStderrTailIsTheLast16KiB(t *testing.T) {
+	ctx := procCtx(t)
+	var text strings.Builder
+	for i := 0; text.Len() < 200<<10; i++ {
+		fmt.Fprintln(&text, "line", i)
+	}
+	for _, size := range []int{0, 1, maxTail - 1, maxTail, maxTail + 1, 2*maxTail + 1, text.Len()} {
+		said := text.String()[:size]
+		var seen bytes.Buffer
+		p := spawnIt(t, entryDeed, deedArgs{Do: "stderr", Text: said, N: 7}, &SpawnOptions{Stderr: &seen})
+		var e *ExitError
+		if !errors.As(p.Wait(ctx), &e) || e.Code != 7 {
+			t.Fatal(p.Wait(ctx))
+		}
+		if seen.String() != said || string(e.Stderr) != said[max(0, size-maxTail):] {
+			t.Errorf("said %d bytes, seen %d, kept %d", size, seen.Len(), len(e.Stderr))
+		}
+	}
+	p := spawnIt(t, entryDeed, deedArgs{Do: "stderr", Text: "first\nlast words\n", N: 7}, &SpawnOptions{Stderr: new(bytes.Buffer)})
+	if err := p.Wait(ctx); !strings.HasSuffix(err.Error(), "exited with code 7; its last words: last words") {
+		t.Error(err)
+	}
+}
+
+// writerFunc is a function that is written to.
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestOutputWriterThatFailsHarmsNobody(t *testing.T) {
+	ctx := procCtx(t)
+	full := errors.New("disk full")
+	calls := 0
+	fails := writerFunc(func(p []byte) (int, error) { calls++; return 0, full })
+	said := strings.Repeat("x", 300<<10) // above what a pipe holds: somebody must read on
+	p := spawnIt(t, entryDeed, deedArgs{Do: "stderr", Text: said}, &SpawnOptions{Stderr: fails})
+	err := p.Wait(ctx)
+	var e *ExitError
+	if !errors.Is(err, full) || !errors.As(err, &e) || e.Code != 0 || !strings.Contains(err.Error(), "stderr: disk full") {
+		t.Error(err)
+	}
+	if string(e.Stderr) != said[:maxTail] || calls != 1 {
+		t.Errorf("%d bytes kept, %d calls", len(e.Stderr), calls)
+	}
+}
+
+func TestOutputWriterThatBlocksHoldsNobody(t *testing.T) {
+	ctx := procCtx(t)
+	release := make(chan struct{})
+	defer close(release)
+	blocks := writerFunc(func(p []byte) (int, error) { <-release; return len(p), nil })
+	p := spawnIt(t, entryDeed, deedArgs{Do: "stderr", Text: "x"}, &SpawnOptions{Stderr: blocks})
+	err := p.Wait(ctx)
+	needIs(t, err, errWriterBlocks)
+	if code, exited := p.ExitCode(); code != 0 || !exited {
+		t.Errorf("code %d, exited %v", code, exited)
+	}
+
+	// Nor does it hold a Spawn that fails.
+	_, err = Spawn(ctx, entryDeed, deedArgs{Do: "nothing"}, &SpawnOptions{Env: withInit("exit 9"), Stdout: blocks, Stderr: blocks})
+	needIs(t, err, ErrNotReady)
+}
+
+func TestStrayOutputHarmsNothing(t *testing.T) {
+	ctx := procCtx(t)
+	var out, errOut bytes.Buffer
+	r, w := stringPipe(t)
+	p := spawnIt(t, entryDeed, deedArgs{Do: "close stdio", Out: w}, &SpawnOptions{Env: withInit("print"), Stdout: &out, Stderr: &errOut})
+	if got := get(t, ctx, r); got != "still here" {
+		t.Error(got)
+	}
+	need(t, p.Wait(ctx))
+	if out.String() != "init says hello\n" || errOut.String() != "init says hello there\n" {
+		t.Errorf("%q, %q", &out, &errOut)
+	}
+}
+
+func TestKillAndTerminateAreToldApart(t *testing.T) {
+	ctx := procCtx(t)
+	for name, c := range map[string]struct {
+		end  func(*Process) error
+		sig  syscall.Signal
+		text string
+	}{
+		"Kill":      {(*Process).Kill, syscall.SIGKILL, "killed by Kill"},
+		"Terminate": {(*Process).Terminate, syscall.SIGTERM, "was ended by signal 15 (terminated)"},
+	} {
+		r, w := stringPipe(t)
+		p := spawnIt(t, entryDeed, deedArgs{Do: "ignore ctx", Out: w}, nil)
+		get(t, ctx, r)
+		need(t, c.end(p))
+		err := p.Wait(ctx)
+		var e *ExitError
+		if !errors.As(err, &e) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		code, _ := p.ExitCode()
+		if onWindows {
+			if code != 128+int(c.sig) || e.Signal != nil {
+				t.Errorf("%s: code %d, signal %v", name, code, e.Signal)
+			}
+			continue
+		}
+		if code != -int(c.sig) || e.Code != code || e.Signal != os.Signal(c.sig) || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: code %d, %v", name, code, err)
+		}
+	}
+}

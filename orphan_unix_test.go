@@ -1,0 +1,91 @@
+//go:build unix
+
+package gipc
+
+import (
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Every process of a tree holds a pipe open: its end tells that all are gone. The parent is killed, so that nobody but the
+// orphan rule can end them.
+func TestNoOrphanOutlivesItsParentByMoreThanTheGrace(t *testing.T) {
+	for _, c := range []struct{ name, text string }{
+		{"child waits for ctx", "await ctx"},
+		{"child waits for nothing", "ignore ctx"},
+		{"child sits in a busy loop", "spin"},
+		{"child ignores SIGTERM", "ignore SIGTERM"},
+		{"child is blocked in an init function", "nothing@up and block"},
+		{"child is busy in an init function", "nothing@up and spin"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p, file := parentOf(t, c.text, 200*time.Millisecond)
+			need(t, p.Signal(syscall.SIGKILL)) // not its group
+			allGone(t, file)
+		})
+	}
+}
+
+func TestNoGenerationOutlivesTheFirst(t *testing.T) {
+	for _, wait := range []string{"await ctx", "ignore ctx", "spin"} {
+		t.Run(wait, func(t *testing.T) {
+			t.Parallel()
+			ctx := procCtx(t)
+			file, fileW, err := os.Pipe()
+			need(t, err)
+			defer file.Close()
+			r, w := stringPipe(t)
+			p := spawnIt(t, entryDeed, deedArgs{Do: "generations", Text: wait, N: 3, File: fileW, Out: w}, nil)
+			if got := get(t, ctx, r); got != "up" { // says the last one
+				t.Fatal(got)
+			}
+			need(t, p.Signal(syscall.SIGKILL))
+			allGone(t, file)
+		})
+	}
+}
+
+// parentOf starts a parent of a child that waits as told. Both hold the pipe whose other end is returned.
+func parentOf(t *testing.T, wait string, grace time.Duration) (*Process, *os.File) {
+	t.Helper()
+	ctx := procCtx(t)
+	file, fileW, err := os.Pipe()
+	need(t, err)
+	t.Cleanup(func() { file.Close() })
+	a := deedArgs{Do: "parent", Text: wait, N: int(grace / time.Millisecond)}
+	if _, inInit, _ := strings.Cut(wait, "@"); inInit == "" {
+		var r *Reader[string]
+		r, a.Out = stringPipe(t)
+		defer func() {
+			if got := get(t, ctx, r); got != "up" {
+				t.Fatal(got)
+			}
+		}()
+	} else {
+		defer func() {
+			need(t, file.SetReadDeadline(time.Now().Add(30*time.Second)))
+			_, err := io.ReadFull(file, make([]byte, len("up")))
+			need(t, err)
+		}()
+	}
+	p := spawnIt(t, entryDeed, a, &SpawnOptions{Stderr: fileW})
+	need(t, fileW.Close())
+	return p, file
+}
+
+// A child whose parent is gone ends at the end of the grace, and not before.
+func TestOrphanHasItsGrace(t *testing.T) {
+	const grace = time.Second
+	p, file := parentOf(t, "ignore ctx", grace)
+	began := time.Now()
+	need(t, p.Signal(syscall.SIGKILL))
+	allGone(t, file)
+	if took := time.Since(began); took < grace {
+		t.Errorf("gone after %v", took)
+	}
+}
