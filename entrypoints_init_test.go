@@ -47,3 +47,13 @@ type picky struct{ Text string }
 func (p picky) MarshalCBOR() ([]byte, error) { return []byte{0xf5}, nil }
 
 func (p *picky) UnmarshalCBOR([]byte) error { return errors.New("too picky") }
+
+// marshalHook calls a function when it is encoded: then Spawn has the ends.
+type marshalHook struct{ hook func() }
+
+func (h *marshalHook) MarshalCBOR() ([]byte, error) {
+	h.hook()
+	return []byte{0xf6}, nil
+}
+
+func (h *marshalHook) UnmarshalCBOR([]byte) error { return nil }

@@ -52,7 +52,11 @@ func init() {
 	endings["wait"] = func() error { select {} }
 	// Starts its own program as an ordinary command.
 	deeds["plain"] = func(ctx context.Context, a deedArgs) error {
-		cmd := exec.Command("/proc/self/exe", "-test.run=^$")
+		path, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		cmd := exec.Command(path, "-test.run=^$")
 		out, err := cmd.CombinedOutput()
 		return errors.Join(err, a.Out.Put(ctx, string(out)))
 	}

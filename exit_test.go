@@ -144,6 +144,7 @@ func TestOutputWriterThatFailsHarmsNobody(t *testing.T) {
 }
 
 func TestOutputWriterThatBlocksHoldsNobody(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	ctx := procCtx(t)
 	release := make(chan struct{})
 	defer close(release)

@@ -35,16 +35,6 @@ type hiddenEnd struct {
 	out  *Writer[string]
 }
 
-// marshalHook calls a function when it is encoded: then Spawn has the ends.
-type marshalHook struct{ hook func() }
-
-func (h *marshalHook) MarshalCBOR() ([]byte, error) {
-	h.hook()
-	return []byte{0xf6}, nil
-}
-
-func (h *marshalHook) UnmarshalCBOR([]byte) error { return nil }
-
 var entryCargo = Register("cargo", func(context.Context, cargo) error { return nil })
 
 // failedSpawn checks, if a Spawn fails, that nothing has moved, nor leaked.

@@ -3,10 +3,21 @@
 package gipc
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // descriptors lists this process's open descriptors, in order.
@@ -44,4 +55,113 @@ func freeDescriptors(t testing.TB, n int) int {
 		}
 		n--
 	}
+}
+
+// No cycle of a child's life leaves a descriptor, a goroutine or a zombie behind, whatever way it ends.
+func TestNothingIsLeftOfAThousandChildren(t *testing.T) {
+	ctx := procCtx(t)
+	cycles := 1000
+	if testing.Short() {
+		cycles = 150
+	}
+	need(t, spawnIt(t, entryDeed, deedArgs{Do: "nothing"}, nil).Wait(ctx)) // what is made once is there now
+	before, goroutines := openDescriptors(t), runtime.NumGoroutine()
+
+	const lanes = 4
+	var wg sync.WaitGroup
+	for lane := range lanes {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(lane), 1))
+			for i := range cycles / lanes {
+				if err := oneLife(ctx, i, random); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+
+	if after := openDescriptors(t); after != before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+	within(t, "all goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	var status unix.WaitStatus
+	if pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil); err != unix.ECHILD {
+		t.Errorf("there is a child left: %v, %v", pid, err)
+	}
+}
+
+// oneLife starts a child, talks to it, and lets it end: by itself, in a crash, or killed at some moment.
+func oneLife(ctx context.Context, i int, random *rand.Rand) error {
+	in, order, err := Pipe[string](nil)
+	if err != nil {
+		return err
+	}
+	defer order.CloseNow()
+	p, err := Spawn(ctx, entryDeed, deedArgs{Do: "await order", In: in}, &SpawnOptions{
+		Stdin: strings.NewReader("x"), Stdout: io.Discard, Stderr: io.Discard,
+	})
+	if err != nil {
+		return errors.Join(err, in.Close())
+	}
+	switch i % 3 {
+	case 0:
+		err = order.Put(ctx, "nil")
+	case 1:
+		err = order.Put(ctx, "panic")
+	case 2:
+		timer := time.NewTimer(time.Duration(random.IntN(2000)) * time.Microsecond)
+		defer timer.Stop()
+		<-timer.C
+		err = p.Kill()
+	}
+	var exit *ExitError
+	if end := p.Wait(ctx); err == nil && (end == nil) != (i%3 == 0) || end != nil && !errors.As(end, &exit) {
+		return fmt.Errorf("life %d: %w", i, end)
+	}
+	return err
+}
+
+// Put; os.Exit: when Put has returned nil, the message arrives, whatever becomes of its sender.
+func TestPutBeforeExitLosesNothing(t *testing.T) {
+	ctx := procCtx(t)
+	rounds := 1000
+	if testing.Short() {
+		rounds = 100
+	}
+	const lanes = 8
+	var wg sync.WaitGroup
+	for range lanes {
+		wg.Go(func() {
+			for i := range rounds / lanes {
+				if err := lastMessage(ctx, fmt.Sprint("last ", i)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func lastMessage(ctx context.Context, text string) error {
+	r, w, err := Pipe[string](nil)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	p, err := Spawn(ctx, entryDeed, deedArgs{Do: "put and exit", Out: w, Text: text}, nil)
+	if err != nil {
+		return errors.Join(err, w.Close())
+	}
+	if err := p.Wait(ctx); err != nil {
+		return err
+	}
+	got, err := r.Get(ctx)
+	_, end := r.Get(ctx)
+	if got != text || err != nil || end != io.EOF {
+		return fmt.Errorf("got %q, %v, and then %v", got, err, end)
+	}
+	return nil
 }

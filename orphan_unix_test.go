@@ -14,6 +14,7 @@ import (
 // Every process of a tree holds a pipe open: its end tells that all are gone. The parent is killed, so that nobody but the
 // orphan rule can end them.
 func TestNoOrphanOutlivesItsParentByMoreThanTheGrace(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for _, c := range []struct{ name, text string }{
 		{"child waits for ctx", "await ctx"},
 		{"child waits for nothing", "ignore ctx"},
@@ -32,6 +33,7 @@ func TestNoOrphanOutlivesItsParentByMoreThanTheGrace(t *testing.T) {
 }
 
 func TestNoGenerationOutlivesTheFirst(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for _, wait := range []string{"await ctx", "ignore ctx", "spin"} {
 		t.Run(wait, func(t *testing.T) {
 			t.Parallel()
@@ -80,6 +82,7 @@ func parentOf(t *testing.T, wait string, grace time.Duration) (*Process, *os.Fil
 
 // A child whose parent is gone ends at the end of the grace, and not before.
 func TestOrphanHasItsGrace(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	const grace = time.Second
 	p, file := parentOf(t, "ignore ctx", grace)
 	began := time.Now()

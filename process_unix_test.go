@@ -38,6 +38,7 @@ func TestSignalsFromOutsideAreToldApart(t *testing.T) {
 }
 
 func TestStopGivesASIGTERMHandlerItsChance(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	ctx := procCtx(t)
 	p := upChild(t, ctx, "catch SIGTERM", &SpawnOptions{Grace: 2 * time.Second})
 	if err := p.Stop(ctx); err == nil || !bytes.Contains([]byte(err.Error()), []byte("caught terminated")) {
@@ -89,6 +90,7 @@ func TestKillEndsTheWholeGroup(t *testing.T) {
 
 // A grandchild that outlives the child holds no pipe of ours but stdout and stderr, and those for a second.
 func TestGrandchildKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	ctx := procCtx(t)
 	mine, theirs := duplexOf[string, string](t, nil, nil)
 	var out bytes.Buffer

@@ -1,0 +1,191 @@
+//go:build unix
+
+package gipc
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// small is a program that spawns. Its first argument says what it does.
+const small = `package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/go-gipc/gipc"
+)
+
+var hello = gipc.Register("hello", func(ctx context.Context, w *gipc.Writer[string]) error {
+	return w.Put(ctx, "hello from " + version)
+})
+
+var version = "one"
+
+func main() {
+	how := os.Args[1]
+	if how != "no init" {
+		gipc.Init()
+	}
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		fmt.Println(once(lines.Text()))
+	}
+}
+
+func once(path string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	r, w, err := gipc.Pipe[string](nil)
+	if err != nil {
+		return err.Error()
+	}
+	p, err := gipc.Spawn(ctx, hello, w, &gipc.SpawnOptions{Command: func(cmd *exec.Cmd) {
+		if path != "" {
+			cmd.Path = path
+		}
+	}})
+	if err != nil {
+		return err.Error()
+	}
+	text, err := r.Get(ctx)
+	if err == nil {
+		err = p.Wait(ctx)
+	}
+	return fmt.Sprint(text, " ", err)
+}
+`
+
+// buildSmall builds the program, of a version.
+func buildSmall(t *testing.T, version string) (path string) {
+	t.Helper()
+	dir := t.TempDir()
+	_, here, _, _ := runtime.Caller(0)
+	path = filepath.Join(dir, "small")
+	source := strings.Replace(small, `"one"`, `"`+version+`"`, 1)
+	need(t, os.WriteFile(path+".go", []byte(source), 0o666))
+	build := exec.Command("go", "build", "-o", path, path+".go")
+	build.Dir = filepath.Dir(here) // so that it is of this module
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return path
+}
+
+// running is the small program, which spawns once for each line.
+type running struct {
+	ask    *os.File
+	answer chan string
+}
+
+func runSmall(t *testing.T, ctx context.Context, path, how string) *running {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, path, how)
+	in, ask, err := os.Pipe()
+	need(t, err)
+	cmd.Stdin = in
+	answers, out, err := os.Pipe()
+	need(t, err)
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	need(t, cmd.Start())
+	need(t, in.Close())
+	need(t, out.Close())
+	r := &running{ask, make(chan string, 10)}
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := answers.Read(buf)
+			if err != nil {
+				close(r.answer)
+				return
+			}
+			r.answer <- strings.TrimSpace(string(buf[:n]))
+		}
+	}()
+	t.Cleanup(func() {
+		_ = ask.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		_ = answers.Close()
+	})
+	return r
+}
+
+func (r *running) spawn(t *testing.T, path string) string {
+	t.Helper()
+	_, err := r.ask.WriteString(path + "\n")
+	need(t, err)
+	return <-r.answer
+}
+
+func TestProgramsOnDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds programs")
+	}
+	t.Parallel() // most of it is the compiler
+	ctx := procCtx(t)
+	one := buildSmall(t, "one")
+	two := buildSmall(t, "two")
+
+	t.Run("Init forgotten", func(t *testing.T) {
+		if got := runSmall(t, ctx, one, "no init").spawn(t, ""); !strings.HasSuffix(got, ErrNotInitialized.Error()) {
+			t.Error(got)
+		}
+	})
+	t.Run("another build", func(t *testing.T) {
+		if got := runSmall(t, ctx, one, "").spawn(t, two); !strings.Contains(got, ErrVersionMismatch.Error()) {
+			t.Error(got)
+		}
+	})
+	t.Run("the same build elsewhere", func(t *testing.T) {
+		if got := runSmall(t, ctx, one, "").spawn(t, copyOf(t, one)); got != "hello from one <nil>" {
+			t.Error(got)
+		}
+	})
+	t.Run("replaced and deleted", func(t *testing.T) {
+		path := copyOf(t, one)
+		p := runSmall(t, ctx, path, "")
+		need(t, os.Rename(copyOf(t, two), path))
+		replaced := p.spawn(t, "")
+		need(t, os.Remove(path))
+		deleted := p.spawn(t, "")
+		if runtime.GOOS == "linux" {
+			if want := "hello from one <nil>"; replaced != want || deleted != want {
+				t.Errorf("replaced: %s; deleted: %s", replaced, deleted)
+			}
+		} else if !strings.Contains(replaced, ErrVersionMismatch.Error()) || !strings.Contains(deleted, "no such file") {
+			t.Errorf("replaced: %s; deleted: %s", replaced, deleted)
+		}
+	})
+}
+
+func copyOf(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	need(t, err)
+	to := filepath.Join(t.TempDir(), "copy")
+	need(t, os.WriteFile(to, content, 0o777))
+	return to
+}
+
+// A child that starts its own program as an ordinary command gets main, not an entrypoint.
+func TestOwnProgramStartedByAChildRunsMain(t *testing.T) {
+	ctx := procCtx(t)
+	r, w := stringPipe(t)
+	p := spawnIt(t, entryDeed, deedArgs{Do: "plain", Out: w}, nil)
+	if got := get(t, ctx, r); !strings.Contains(got, "PASS") && !strings.Contains(got, "no tests to run") {
+		t.Errorf("it printed %q", got)
+	}
+	need(t, p.Wait(ctx))
+}

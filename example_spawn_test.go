@@ -1,0 +1,100 @@
+package gipc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-gipc/gipc"
+)
+
+// Job is what the parent sends, and Result what comes back.
+type Job struct{ Text string }
+
+type Result struct{ Shouted string }
+
+var shout = gipc.Register("shout", func(ctx context.Context, jobs *gipc.Duplex[Job, Result]) error {
+	for job, err := range jobs.All(ctx) {
+		if err != nil {
+			return err
+		}
+		if err := jobs.Put(ctx, Result{strings.ToUpper(job.Text)}); err != nil {
+			return err
+		}
+	}
+	return nil
+})
+
+// The program's main, or in a test TestMain, must begin with gipc.Init().
+func ExampleSpawn() {
+	ctx := context.Background()
+	mine, theirs, err := gipc.NewDuplex[Result, Job](nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	child, err := gipc.Spawn(ctx, shout, theirs, nil) // theirs is the child's from here on
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := mine.Put(ctx, Job{"hello"}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	result, err := mine.Get(ctx)
+	fmt.Println(result.Shouted, err)
+
+	err = mine.Close() // the child sees the end, and returns
+	fmt.Println(err, child.Wait(ctx))
+	// Output:
+	// HELLO <nil>
+	// <nil> <nil>
+}
+
+var fragile = gipc.Register("fragile", func(ctx context.Context, index int) error {
+	numbers := []int{1, 2, 3}
+	fmt.Println(numbers[index])
+	return nil
+})
+
+func ExampleExitError() {
+	ctx := context.Background()
+	child, err := gipc.Spawn(ctx, fragile, 3, &gipc.SpawnOptions{Stderr: new(strings.Builder)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var exit *gipc.ExitError
+	if errors.As(child.Wait(ctx), &exit) {
+		fmt.Println(exit.Name, "exited with code", exit.Code)
+		fmt.Println(strings.SplitN(exit.Panic, "\n", 2)[0])
+	}
+	// Output:
+	// fragile exited with code 2
+	// runtime error: index out of range [3] with length 3
+}
+
+var untilAsked = gipc.Register("until asked", func(ctx context.Context, _ struct{}) error {
+	<-ctx.Done()
+	return ctx.Err()
+})
+
+func ExampleProcess_Stop() {
+	child, err := gipc.Spawn(context.Background(), untilAsked, struct{}{}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // then it would be killed
+	defer cancel()
+	fmt.Println(child.Alive())
+	fmt.Println(child.Stop(ctx))
+	fmt.Println(child.Alive())
+	// Output:
+	// true
+	// <nil>
+	// false
+}
