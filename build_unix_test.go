@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// small is a program that spawns. Its first argument says what it does.
-const small = `package main
+// smallProgram is a program that spawns. Its first argument says what it does.
+const smallProgram = `package main
 
 import (
 	"bufio"
@@ -33,8 +33,7 @@ var hello = gipc.Register("hello", func(ctx context.Context, w *gipc.Writer[stri
 var version = "one"
 
 func main() {
-	how := os.Args[1]
-	if how != "no init" {
+	if len(os.Args) == 1 || os.Args[1] != "no init" {
 		gipc.Init()
 	}
 	lines := bufio.NewScanner(os.Stdin)
@@ -72,7 +71,7 @@ func buildSmall(t *testing.T, version string) (path string) {
 	dir := t.TempDir()
 	_, here, _, _ := runtime.Caller(0)
 	path = filepath.Join(dir, "small")
-	source := strings.Replace(small, `"one"`, `"`+version+`"`, 1)
+	source := strings.Replace(smallProgram, `"one"`, `"`+version+`"`, 1)
 	need(t, os.WriteFile(path+".go", []byte(source), 0o666))
 	build := exec.Command("go", "build", "-o", path, path+".go")
 	build.Dir = filepath.Dir(here) // so that it is of this module
@@ -82,13 +81,13 @@ func buildSmall(t *testing.T, version string) (path string) {
 	return path
 }
 
-// running is the small program, which spawns once for each line.
-type running struct {
+// smallRun is the smallProgram program, which spawns once for each line.
+type smallRun struct {
 	ask    *os.File
 	answer chan string
 }
 
-func runSmall(t *testing.T, ctx context.Context, path, how string) *running {
+func runSmall(t *testing.T, ctx context.Context, path, how string) *smallRun {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, path, how)
 	in, ask, err := os.Pipe()
@@ -100,7 +99,7 @@ func runSmall(t *testing.T, ctx context.Context, path, how string) *running {
 	need(t, cmd.Start())
 	need(t, in.Close())
 	need(t, out.Close())
-	r := &running{ask, make(chan string, 10)}
+	r := &smallRun{ask, make(chan string, 10)}
 	go func() {
 		buf := make([]byte, 4096)
 		for {
@@ -122,7 +121,7 @@ func runSmall(t *testing.T, ctx context.Context, path, how string) *running {
 	return r
 }
 
-func (r *running) spawn(t *testing.T, path string) string {
+func (r *smallRun) spawn(t *testing.T, path string) string {
 	t.Helper()
 	_, err := r.ask.WriteString(path + "\n")
 	need(t, err)

@@ -25,7 +25,7 @@ type end[T any] struct {
 }
 
 type (
-	signal  chan int
+	alert   chan int
 	forever *forever
 	tree    struct {
 		Left, Right *tree
@@ -117,7 +117,7 @@ func TestCheckCodec(t *testing.T) {
 	both(accepts[struct{ M map[string]*Part }], "struct { M map[string]*gipc.Part }.M[value].Func: func()", "")
 	both(accepts[treeOfChans], "treeOfChans.Done: chan int", "")
 	both(accepts[chan int], "chan int", "")
-	both(accepts[signal], "gipc.signal", ": it is a chan")
+	both(accepts[alert], "gipc.alert", ": it is a chan")
 	both(accepts[func()], "func()", "")
 	both(accepts[complex64], "complex64", "")
 	both(accepts[[3]complex128], "[3]complex128[]: complex128", "")

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	ossignal "os/signal"
+	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -16,12 +16,12 @@ import (
 
 func init() {
 	deeds["ignore SIGTERM"] = func(ctx context.Context, a deedArgs) error {
-		ossignal.Ignore(syscall.SIGTERM)
+		signal.Ignore(syscall.SIGTERM)
 		return deeds["ignore ctx"](ctx, a)
 	}
 	deeds["catch SIGTERM"] = func(ctx context.Context, a deedArgs) error {
 		got := make(chan os.Signal, 1)
-		ossignal.Notify(got, syscall.SIGTERM)
+		signal.Notify(got, syscall.SIGTERM)
 		if err := a.Out.Put(ctx, "up"); err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func init() {
 		return errors.Join(err, a.Out.Put(ctx, string(out)))
 	}
 	deeds["ignore SIGCHLD"] = func(ctx context.Context, a deedArgs) error {
-		ossignal.Ignore(syscall.SIGCHLD)
+		signal.Ignore(syscall.SIGCHLD)
 		p, err := Spawn(ctx, entryDeed, deedArgs{Do: "nothing"}, nil)
 		if err != nil {
 			return err

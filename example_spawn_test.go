@@ -10,17 +10,17 @@ import (
 	"github.com/go-gipc/gipc"
 )
 
-// Job is what the parent sends, and Result what comes back.
-type Job struct{ Text string }
+// Request is what the parent sends, and Answer what comes back.
+type Request struct{ Text string }
 
-type Result struct{ Shouted string }
+type Answer struct{ Shouted string }
 
-var shout = gipc.Register("shout", func(ctx context.Context, jobs *gipc.Duplex[Job, Result]) error {
-	for job, err := range jobs.All(ctx) {
+var shoutOut = gipc.Register("shout out", func(ctx context.Context, requests *gipc.Duplex[Request, Answer]) error {
+	for request, err := range requests.All(ctx) {
 		if err != nil {
 			return err
 		}
-		if err := jobs.Put(ctx, Result{strings.ToUpper(job.Text)}); err != nil {
+		if err := requests.Put(ctx, Answer{strings.ToUpper(request.Text)}); err != nil {
 			return err
 		}
 	}
@@ -30,22 +30,22 @@ var shout = gipc.Register("shout", func(ctx context.Context, jobs *gipc.Duplex[J
 // The program's main, or in a test TestMain, must begin with gipc.Init().
 func ExampleSpawn() {
 	ctx := context.Background()
-	mine, theirs, err := gipc.NewDuplex[Result, Job](nil, nil)
+	mine, theirs, err := gipc.NewDuplex[Answer, Request](nil, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	child, err := gipc.Spawn(ctx, shout, theirs, nil) // theirs is the child's from here on
+	child, err := gipc.Spawn(ctx, shoutOut, theirs, nil) // theirs is the child's from here on
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	if err := mine.Put(ctx, Job{"hello"}); err != nil {
+	if err := mine.Put(ctx, Request{"hello"}); err != nil {
 		fmt.Println(err)
 		return
 	}
-	result, err := mine.Get(ctx)
-	fmt.Println(result.Shouted, err)
+	answer, err := mine.Get(ctx)
+	fmt.Println(answer.Shouted, err)
 
 	err = mine.Close() // the child sees the end, and returns
 	fmt.Println(err, child.Wait(ctx))

@@ -2,6 +2,7 @@ package gipc
 
 import (
 	"os"
+	"os/signal"
 	"syscall"
 	"unsafe"
 
@@ -52,6 +53,16 @@ func resetSignals() {
 		const ignore = 1 // SIG_IGN
 		if old.handler == ignore && syscall.Signal(sig) != syscall.SIGPIPE {
 			_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&dfl)), 0, setSize, 0, 0)
+			forgetIgnored(syscall.Signal(sig))
 		}
+	}
+}
+
+// forgetIgnored makes Go's runtime, too, treat a signal as any other that it would have found ignored.
+func forgetIgnored(sig os.Signal) {
+	if sig == syscall.SIGHUP || sig == syscall.SIGINT {
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, sig)
+		signal.Stop(c)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	ossignal "os/signal"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,8 +33,8 @@ func ignoredSignals(t *testing.T, status string) (ignored []syscall.Signal) {
 func init() {
 	// Ignores many signals and catches one, and then starts a child that says what became of them.
 	deeds["ignore signals"] = func(ctx context.Context, a deedArgs) error {
-		ossignal.Ignore(syscall.SIGINT, syscall.SIGHUP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGUSR1, syscall.SIGWINCH)
-		ossignal.Notify(make(chan os.Signal, 1), syscall.SIGUSR2, syscall.SIGTERM)
+		signal.Ignore(syscall.SIGINT, syscall.SIGHUP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGUSR1, syscall.SIGWINCH)
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR2, syscall.SIGTERM)
 		p, err := Spawn(ctx, entryDeed, deedArgs{Do: a.Text, Out: a.Out}, nil)
 		if err != nil {
 			return err
@@ -44,10 +44,10 @@ func init() {
 	deeds["await signals"] = func(ctx context.Context, a deedArgs) error {
 		got := make(chan os.Signal, 1)
 		for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1} {
-			if ossignal.Ignored(sig) {
+			if signal.Ignored(sig) {
 				return fmt.Errorf("%v counts as ignored", sig)
 			}
-			ossignal.Notify(got, sig)
+			signal.Notify(got, sig)
 			if err := syscall.Kill(os.Getpid(), sig); err != nil {
 				return err
 			}
@@ -56,7 +56,7 @@ func init() {
 			case <-ctx.Done():
 				return fmt.Errorf("%v does not arrive", sig)
 			}
-			ossignal.Reset(sig)
+			signal.Reset(sig)
 		}
 		return a.Out.Put(ctx, "all arrived")
 	}
@@ -74,9 +74,12 @@ func TestChildStartsWithDefaultDispositions(t *testing.T) {
 	need(t, p.Wait(ctx))
 }
 
+// deadly signals are those that end a Go program which does nothing about them.
+var deadly = []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP}
+
 func TestHandlersOfTheParentAreNotActiveInTheChild(t *testing.T) {
 	ctx := procCtx(t)
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGUSR2, syscall.SIGINT, syscall.SIGHUP} {
+	for _, sig := range deadly {
 		r, w := stringPipe(t)
 		p := spawnIt(t, entryDeed, deedArgs{Do: "ignore signals", Text: "signal itself " + sig.String(), Out: w}, nil)
 		var e *ExitError
@@ -88,7 +91,7 @@ func TestHandlersOfTheParentAreNotActiveInTheChild(t *testing.T) {
 }
 
 func init() {
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGUSR2, syscall.SIGINT, syscall.SIGHUP} {
+	for _, sig := range deadly {
 		deeds["signal itself "+sig.String()] = func(context.Context, deedArgs) error {
 			if err := syscall.Kill(os.Getpid(), sig); err != nil {
 				return err
@@ -128,7 +131,7 @@ func TestCtrlCDoesNotReachTheChild(t *testing.T) {
 func init() {
 	deeds["interrupted"] = func(ctx context.Context, a deedArgs) error {
 		got := make(chan os.Signal, 1)
-		ossignal.Notify(got, syscall.SIGINT)
+		signal.Notify(got, syscall.SIGINT)
 		mine, theirs, err := NewDuplex[string, string](nil, nil)
 		if err != nil {
 			return err
