@@ -47,8 +47,8 @@ func TestEveryEndIsToldApart(t *testing.T) {
 		"panic goexit":    {code: 1, err: "runtime.Goexit"},
 		"panic repeated":  {code: 2, value: "first", stack: "gipc.init"},
 		"panic goroutine": {code: 2, value: "boom elsewhere", stack: "gipc.elsewhere"},
-		"fatal map":       {code: 2, value: "concurrent map writes", stack: "gipc.writeConcurrently"},
-		"fatal late":      {code: 2, value: "concurrent map writes", stack: "gipc.writeConcurrently"},
+		"fatal map":       {code: 2, value: "concurrent map ", stack: "gipc.writeConcurrently"},
+		"fatal late":      {code: 2, value: "concurrent map ", stack: "gipc.writeConcurrently"},
 		"fatal stack":     {code: 2, value: "stack overflow", stack: "gipc.overflowing"},
 		"crash many":      {code: 2, value: "boom in a crowd", stack: "gipc.crashAmongMany"},
 	} {

@@ -28,7 +28,16 @@ type cargo struct {
 	Blocker *marshalHook
 	Odd     *Writer[string]
 	Hidden  hiddenEnd
+	Base    shadowed
 }
+
+// shadowed has two fields of one name: only the outer one is encoded.
+type shadowed struct {
+	shadowedBase
+	W *Writer[string]
+}
+
+type shadowedBase struct{ W *Writer[string] }
 
 type hiddenEnd struct {
 	Note string
@@ -102,6 +111,7 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 	custom := CodecFunc("test unknown", squeezed.Append, squeezed.Decode)
 	_, unregistered := pipeOf(t, &Options[string]{Codec: custom})
 	_, open := stringPipe(t)
+	_, twin := stringPipe(t)
 	_, closed := stringPipe(t)
 	need(t, closed.Close())
 	conn, other := net.Pipe()
@@ -131,6 +141,7 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 		"init panics":        {spawnWith(&SpawnOptions{Env: withInit("panic"), Stderr: new(strings.Builder)}, nil), ErrNotReady, "exited with code 2"},
 		"args don't decode":  {spawnWith(nil, func(c *cargo) { c.Picky = &picky{} }), ErrNotReady, "too picky"},
 		"args don't encode":  {spawnWith(nil, func(c *cargo) { c.Any = func() {} }), nil, "cbor"},
+		"shadowed field":     {spawnWith(nil, func(c *cargo) { c.Base = shadowed{shadowedBase{open}, twin} }), ErrNotReady, "hidden by another of the same name"},
 		"interface":          {spawnWith(nil, func(c *cargo) { c.Any = []any{open} }), nil, "args.Any[0]: a *gipc.Writer[string] in an interface"},
 		"unexported field":   {spawnWith(nil, func(c *cargo) { c.Hidden.out = open }), nil, "args.Hidden.out"},
 		"unregistered codec": {spawnWith(nil, func(c *cargo) { c.Odd = unregistered }), nil, "RegisterCodec"},
