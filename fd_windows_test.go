@@ -75,6 +75,22 @@ var entryMiddle = Register("windows: spawn an obstinate child", func(ctx context
 	select {}
 })
 
+var entryLast = Register("windows: say a last word", func(ctx context.Context, out *Writer[string]) error {
+	if err := out.Put(ctx, "began"); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	time.Sleep(100 * time.Millisecond)
+	return out.Put(context.Background(), "had its grace")
+})
+
+var entryMiddleOfLast = Register("windows: spawn a child that says a last word", func(ctx context.Context, out *Writer[string]) error {
+	if _, err := Spawn(ctx, entryLast, out, nil); err != nil {
+		return err
+	}
+	select {}
+})
+
 type lineArgs struct {
 	In  *Reader[string]
 	Out *Writer[string]
@@ -228,6 +244,23 @@ func TestNoOrphanAfterTheParentIsTerminated(t *testing.T) {
 	}
 	if !hasEnded(t, plain, 10*time.Second) {
 		t.Error("a plain process of the orphan's lives on")
+	}
+}
+
+func TestOrphanHasItsGraceOnWindows(t *testing.T) {
+	ctx := testContext(t)
+	r, w, err := Pipe[string](nil)
+	noError(t, err)
+	middle, err := Spawn(ctx, entryMiddleOfLast, w, nil)
+	noError(t, err)
+	for _, want := range []string{"began", "had its grace"} {
+		if got, err := r.Get(ctx); got != want || err != nil {
+			t.Fatal(got, err)
+		}
+		_ = middle.Terminate() // the second time it has ended
+	}
+	if _, err := r.Get(ctx); err != io.EOF {
+		t.Error(err)
 	}
 }
 
