@@ -125,6 +125,7 @@ func oneLife(ctx context.Context, i int, random *rand.Rand) error {
 
 // Put; os.Exit: when Put has returned nil, the message arrives, whatever becomes of its sender.
 func TestPutBeforeExitLosesNothing(t *testing.T) {
+	t.Parallel() // beside those that mostly wait
 	ctx := procCtx(t)
 	rounds := 1000
 	if testing.Short() {

@@ -104,6 +104,7 @@ func sendSignal(t testing.TB, pid int, sig os.Signal) {
 	t.Helper()
 	p, err := os.FindProcess(pid)
 	need(t, err)
+	defer p.Release()
 	if err := p.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)
 	}
@@ -421,6 +422,7 @@ func TestSupervisedReady(t *testing.T) {
 }
 
 func TestSupervisedNeverReady(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	s, _ := superviseIt(t, SupervisorOptions{MaxRestarts: -1})
 	o := ChildOptions{WaitReady: true}
 	need(t, s.Start(deedChild("dreamer", "await ctx", o, SpawnOptions{StartTimeout: 3 * time.Second})))

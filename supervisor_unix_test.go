@@ -97,6 +97,7 @@ func gone(t *testing.T, lines *bufio.Scanner) {
 
 // The process of a supervisor is killed: within the grace all of its children are gone, those that don't listen too.
 func TestSupervisorProcessKilled(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for _, deaf := range []bool{false, true} {
 		lines, tell := tellPipe(t)
 		const grace = 2 * time.Second
@@ -144,11 +145,15 @@ func TestNestedSupervisors(t *testing.T) {
 
 // A child that forks a grandchild and dies is missed at once, though the grandchild holds its output open.
 func TestSupervisedChildForksAndDies(t *testing.T) {
+	t.Parallel() // most of it is waiting
+
 	var fds [2]int // of a blocking pipe, as cat needs it
+	syscall.ForkLock.RLock()
 	need(t, unix.Pipe(fds[:]))
 	input, end := os.NewFile(uintptr(fds[0]), "input"), os.NewFile(uintptr(fds[1]), "end")
 	unix.CloseOnExec(fds[0])
 	unix.CloseOnExec(fds[1])
+	syscall.ForkLock.RUnlock()
 	defer end.Close()
 	defer input.Close()
 	s, log := superviseIt(t, SupervisorOptions{Backoff: Backoff{Min: 1, Max: 1}, MaxRestarts: 2})
@@ -183,6 +188,7 @@ func TestSupervisedChildForksAndDies(t *testing.T) {
 
 // SIGTERM comes after three quarters of the grace, SIGKILL at its end.
 func TestSupervisedChildIgnoresEverything(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	s, log := superviseIt(t, SupervisorOptions{})
 	need(t, s.Start(
 		deedChild("rock", "ignore all", ChildOptions{WaitReady: true}, SpawnOptions{Grace: 400 * time.Millisecond}),
@@ -203,6 +209,7 @@ func TestSupervisedChildIgnoresEverything(t *testing.T) {
 
 // A child that stands still is found by its silence. One that is merely busy is not.
 func TestSupervisedLiveness(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	const patience = 2 * time.Second
 	s, log := superviseIt(t, SupervisorOptions{})
 	need(t, s.Start(
