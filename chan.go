@@ -289,9 +289,6 @@ func (w *Writer[T]) put(ctx context.Context, v T, feeding bool) error {
 	body, err := w.encode(p, v)
 	if err == nil {
 		err = w.out.send(ctx, p, body)
-		if feeding && p.frame != nil && err != nil && ctx.Err() != nil && !errors.Is(err, ErrPartial) {
-			err = errors.Join(err, w.out.keep(p))
-		}
 	}
 	p.free()
 	return err

@@ -112,6 +112,37 @@ func TestValueTakenByAChannelIsSent(t *testing.T) {
 	})
 }
 
+// TestValueTakenByAChannelKeepsItsPlace: behind the Puts that were called before, though the channel's ctx ends first.
+func TestValueTakenByAChannelKeepsItsPlace(t *testing.T) {
+	onEachStream(t, func(t *testing.T, s byteStream) {
+		r, w := s.rawChannel(t, rawOptions)
+		puts := []<-chan error{started(func() error { return w.Put(t.Context(), make([]byte, s.fill)) })}
+		underWay(t, w.out, 1)
+		puts = append(puts, started(func() error { return w.Put(t.Context(), stamped(0, 1, 100)) }))
+		underWay(t, w.out, 2)
+		ctx, cancel := context.WithCancel(t.Context())
+		msgs, errs := w.Chan(ctx)
+		msgs <- stamped(0, 2, 100)
+		underWay(t, w.out, 3)
+		cancel()
+		checkIs(t, <-errs, context.Canceled)
+		v, err := r.Get(t.Context())
+		check(t, err)
+		checkEqual(t, len(v), s.fill)
+		for i := range 2 {
+			v, err := r.Get(t.Context())
+			check(t, err)
+			_, seq := readStamp(t, v)
+			checkEqual(t, seq, i+1)
+		}
+		for _, put := range puts {
+			check(t, <-put)
+		}
+		check(t, w.Close())
+		checkEqual(t, w.Stats().Sent, 3)
+	})
+}
+
 // TestChannelReportsWhyItEnded: exactly once, whatever ended it.
 func TestChannelReportsWhyItEnded(t *testing.T) {
 	bounded(t)

@@ -63,7 +63,7 @@ type put struct {
 	wake       chan struct{}
 	start, end int   // the frame's place in its batch
 	cancelled  error // the ctx error of a call that wants to leave
-	left       bool  // the call has left: put isn't reused, since a write may still read from it
+	left       bool  // the call has left, its message stays: put isn't reused
 	feeding    bool  // the message comes from a channel of Chan, so it was accepted before Close
 }
 
@@ -95,6 +95,8 @@ func (p *put) free() {
 	p.done, p.asleep, p.feeding = false, false, false
 	puts.Put(p)
 }
+
+func (p *put) hasLeft() bool { return p.left }
 
 func (p *put) size() int { return len(p.frame) + len(p.body) }
 
@@ -158,6 +160,8 @@ func (out *outbound) refusal(ctx context.Context, feeding bool) error {
 		return ErrClosed
 	case out.broken != nil:
 		return out.broken
+	case feeding:
+		return nil // its message was accepted already
 	}
 	return ctx.Err()
 }
@@ -211,10 +215,12 @@ func (out *outbound) writeAlone(ctx context.Context, p *put) error {
 		err = nil
 	case err != errInterrupted:
 		return out.breakOff(err)
-	case rest < p.size():
+	case rest < p.size() || p.feeding:
 		out.queue = slices.Concat(head, body, out.queue)
 		out.count(p)
-		err = partial(ctx.Err())
+		if err = ctx.Err(); rest < p.size() {
+			err = partial(err)
+		}
 	default:
 		err = ctx.Err()
 	}
@@ -248,7 +254,11 @@ func (out *outbound) await(ctx context.Context, p *put) {
 		return
 	}
 	if i := slices.Index(out.line, p); i >= 0 {
-		out.line = slices.Delete(out.line, i, i+1)
+		if p.feeding {
+			p.left, p.body = true, slices.Clone(p.body) // body is the caller's
+		} else {
+			out.line = slices.Delete(out.line, i, i+1)
+		}
 		out.finish(p, ctx.Err())
 		return
 	}
@@ -304,7 +314,7 @@ func (out *outbound) breakOff(err error) error {
 			err = fmt.Errorf("%w (%w)", ErrPeerClosed, err)
 		}
 		out.broken = err
-		out.lost = len(out.queue) > 0 || out.batch.holdsAccepted()
+		out.lost = len(out.queue) > 0 || out.batch.holdsAccepted() || slices.ContainsFunc(out.line, (*put).hasLeft)
 	}
 	out.stopFeeds()
 	out.dropAll(err)

@@ -21,8 +21,7 @@ func (b *batch) holdsAccepted() bool {
 	if b.empty() {
 		return false
 	}
-	left := slices.ContainsFunc(b.puts, func(p *put) bool { return p.left })
-	return left || len(b.puts) == 0 || b.puts[0].start > b.at
+	return slices.ContainsFunc(b.puts, (*put).hasLeft) || len(b.puts) == 0 || b.puts[0].start > b.at
 }
 
 // drain writes what is left of the batch, and then batch after batch until nothing is left.
@@ -197,10 +196,17 @@ func (out *outbound) advance(n int, err error) {
 	out.notify()
 }
 
-// release lets go of the Put i of the batch, whose ctx has ended: its frame is taken out, unless a part of it is written.
+// release lets go of the Put i of the batch, whose ctx has ended: its frame is taken out, unless a part of it is written or
+// it comes from a channel that had taken it.
 func (out *outbound) release(i int) {
 	b := &out.batch
 	p := b.puts[i]
+	if p.feeding && p.start >= b.at {
+		b.head, b.body = slices.Concat(b.head, b.body), nil // p's memory is its caller's again
+		out.finish(p, p.cancelled)
+		p.left, p.cancelled = true, nil
+		return
+	}
 	b.puts = slices.Delete(b.puts, i, i+1)
 	if p.start < b.at {
 		b.head, b.body = slices.Concat(b.head, b.body), nil // p's memory is its caller's again

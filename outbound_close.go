@@ -136,18 +136,6 @@ func (out *outbound) stopFeeds() {
 	}
 }
 
-// keep queues the frame of a feeding Put whose ctx ended before a byte was sent: its message was accepted already.
-func (out *outbound) keep(p *put) error {
-	out.mu.Lock()
-	defer out.mu.Unlock()
-	if err := out.refusal(context.Background(), true); err != nil {
-		return err
-	}
-	out.enqueue(p)
-	out.startDrain()
-	return nil
-}
-
 // beginMove keeps everybody from writing while Spawn hands the end over. It waits until what was accepted is written,
 // and fails if a call is under way.
 func (out *outbound) beginMove(ctx context.Context) error {
