@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -174,6 +175,8 @@ func copyOf(t *testing.T, path string) string {
 	content, err := os.ReadFile(path)
 	need(t, err)
 	to := filepath.Join(t.TempDir(), "copy")
+	syscall.ForkLock.RLock() // a child of another test, before its exec, would have the file open: then it is busy (go.dev/issue/22315)
+	defer syscall.ForkLock.RUnlock()
 	need(t, os.WriteFile(to, content, 0o777))
 	return to
 }
