@@ -177,11 +177,12 @@ func (out *outbound) advance(n int, err error) {
 	b.at += n
 	b.head, b.body = cut(b.head, b.body, n)
 	out.stats.Writes++
-	for len(b.puts) > 0 && b.puts[0].end <= b.at {
-		out.count(b.puts[0])
-		out.finish(b.puts[0], nil)
-		b.puts = slices.Delete(b.puts, 0, 1)
+	sent := 0
+	for ; sent < len(b.puts) && b.puts[sent].end <= b.at; sent++ {
+		out.count(b.puts[sent])
+		out.finish(b.puts[sent], nil)
 	}
+	b.puts = slices.Delete(b.puts, 0, sent)
 	if err != nil && err != errInterrupted {
 		out.breakOff(err)
 		return
