@@ -180,14 +180,3 @@ func copyOf(t *testing.T, path string) string {
 	need(t, os.WriteFile(to, content, 0o777))
 	return to
 }
-
-// A child that starts its own program as an ordinary command gets main, not an entrypoint.
-func TestOwnProgramStartedByAChildRunsMain(t *testing.T) {
-	ctx := procCtx(t)
-	r, w := stringPipe(t)
-	p := spawnIt(t, entryDeed, deedArgs{Do: "plain", Out: w}, nil)
-	if got := get(t, ctx, r); !strings.Contains(got, "PASS") && !strings.Contains(got, "no tests to run") {
-		t.Errorf("it printed %q", got)
-	}
-	need(t, p.Wait(ctx))
-}

@@ -169,40 +169,43 @@ func TestFlushUnderWayEndsWellWithClose(t *testing.T) {
 // TestPutsComeInTheOrderOfTheirCalls: whichever of them are alone, buffered or waiting for room; and the rest of one that
 // was cancelled halfway comes first.
 func TestPutsComeInTheOrderOfTheirCalls(t *testing.T) {
-	for _, cancelled := range []bool{false, true} {
-		bounded(t)
-		rs, ws, err := newPipe(0)
-		check(t, err)
-		first := &firstRead{Reader: rs, Closer: rs}
-		opts := &Options[[]byte]{Codec: Raw{}, Buffer: 5000}
-		w := NewWriter(ws, opts)
-		needsCancelledWrites(t, w)
-		ctx, cancel := context.WithCancel(t.Context())
-		alone := started(func() error { return w.Put(ctx, stamped(0, 0, 1<<20)) })
-		first.wait(t)
-		check(t, w.Put(t.Context(), stamped(0, 1, 4000))) // fits into the buffer
-		waits := started(func() error { return w.Put(t.Context(), stamped(0, 2, 3000)) })
-		underWay(t, w.out, 2)
-		wouldFit := started(func() error { return w.Put(t.Context(), stamped(0, 3, 100)) })
-		underWay(t, w.out, 3)
-		if cancelled {
-			cancel()
-			checkIs(t, <-alone, ErrPartial)
-		}
-		r := NewReader(first, opts)
-		for i := range 4 {
-			v, err := r.Get(t.Context())
-			check(t, err)
-			_, seq := readStamp(t, v)
-			checkEqual(t, seq, i)
-		}
-		check(t, errors.Join(<-waits, <-wouldFit))
-		if !cancelled {
-			check(t, <-alone)
-		}
-		cancel()
-		check(t, errors.Join(w.Close(), r.Close()))
+	for name, cancelled := range map[string]bool{"all complete": false, "the first is cancelled": true} {
+		t.Run(name, func(t *testing.T) { testPutsInOrder(t, cancelled) })
 	}
+}
+
+func testPutsInOrder(t *testing.T, cancelled bool) {
+	bounded(t)
+	rs, ws, err := newPipe(0)
+	check(t, err)
+	first := &firstRead{Reader: rs, Closer: rs}
+	opts := &Options[[]byte]{Codec: Raw{}, Buffer: 5000}
+	w := NewWriter(ws, opts)
+	ctx, cancel := context.WithCancel(t.Context())
+	alone := started(func() error { return w.Put(ctx, stamped(0, 0, 1<<20)) })
+	first.wait(t)
+	check(t, w.Put(t.Context(), stamped(0, 1, 4000))) // fits into the buffer
+	waits := started(func() error { return w.Put(t.Context(), stamped(0, 2, 3000)) })
+	underWay(t, w.out, 2)
+	wouldFit := started(func() error { return w.Put(t.Context(), stamped(0, 3, 100)) })
+	underWay(t, w.out, 3)
+	if cancelled {
+		cancel()
+		checkIs(t, <-alone, ErrPartial)
+	}
+	r := NewReader(first, opts)
+	for i := range 4 {
+		v, err := r.Get(t.Context())
+		check(t, err)
+		_, seq := readStamp(t, v)
+		checkEqual(t, seq, i)
+	}
+	check(t, errors.Join(<-waits, <-wouldFit))
+	if !cancelled {
+		check(t, <-alone)
+	}
+	cancel()
+	check(t, errors.Join(w.Close(), r.Close()))
 }
 
 // TestLostMessageIsReportedByClose: what was accepted and can't arrive any more makes Close fail, also when Puts that were

@@ -1,6 +1,7 @@
 package gipc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -35,6 +36,15 @@ func init() {
 	case "print":
 		fmt.Println("init says hello")
 		fmt.Fprintln(os.Stderr, "init says hello there")
+	}
+}
+
+// spawnBeforeInit makes this process one whose main forgot to call Init, and that prints what Spawn says to that.
+func spawnBeforeInit() {
+	if os.Getenv(initEnv) == "forgotten" {
+		_, err := Spawn(context.Background(), entryDeed, deedArgs{Do: "nothing"}, nil)
+		fmt.Println(errors.Is(err, ErrNotInitialized), err)
+		os.Exit(0)
 	}
 }
 

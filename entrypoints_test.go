@@ -146,7 +146,7 @@ func init() {
 	}
 }
 
-func forwardAll(ctx context.Context, from *Reader[string], to *Writer[string]) error {
+func forwardAll[T any](ctx context.Context, from *Reader[T], to *Writer[T]) error {
 	for v, err := range from.All(ctx) {
 		if err == nil {
 			err = to.Put(ctx, v)

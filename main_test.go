@@ -9,6 +9,7 @@ import (
 func TestMain(m *testing.M) {
 	// The race detector makes every process sleep for a second before it exits: children need not.
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
+	spawnBeforeInit()
 	Init()
 	_ = flag.Set("test.parallel", "16") // tests that run in parallel mostly wait
 	os.Exit(m.Run())

@@ -4,9 +4,7 @@ package gipc
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"io"
 	"os"
 	"syscall"
 	"testing"
@@ -55,59 +53,6 @@ func TestStopEndsASuspendedChild(t *testing.T) {
 	if !errors.As(err, &e) || e.Signal != syscall.SIGKILL {
 		t.Error(err)
 	}
-}
-
-// held starts a child that starts a process that holds a pipe, and returns where the end of that process is seen.
-func held(t *testing.T, ctx context.Context, a deedArgs, opts *SpawnOptions) (*Process, *os.File) {
-	t.Helper()
-	file, w, err := os.Pipe()
-	need(t, err)
-	t.Cleanup(func() { file.Close() })
-	r, out := stringPipe(t)
-	a.Do, a.File, a.Out, a.N = "grandchild", w, out, 1000
-	p := spawnIt(t, entryDeed, a, opts)
-	if got := get(t, ctx, r); got != "up" {
-		t.Fatal(got)
-	}
-	return p, file
-}
-
-// allGone waits until nobody holds the other end of a pipe.
-func allGone(t *testing.T, file *os.File) {
-	t.Helper()
-	need(t, file.SetReadDeadline(time.Now().Add(30*time.Second)))
-	if _, err := io.Copy(io.Discard, file); err != nil {
-		t.Errorf("somebody still holds the pipe: %v", err)
-	}
-}
-
-func TestKillEndsTheWholeGroup(t *testing.T) {
-	ctx := procCtx(t)
-	p, file := held(t, ctx, deedArgs{Text: "wait"}, nil)
-	need(t, p.Kill())
-	allGone(t, file)
-}
-
-// A grandchild that outlives the child holds no pipe of ours but stdout and stderr, and those for a second.
-func TestGrandchildKeepsNobodyWaiting(t *testing.T) {
-	t.Parallel() // most of it is waiting
-	ctx := procCtx(t)
-	mine, theirs := duplexOf[string, string](t, nil, nil)
-	var out bytes.Buffer
-	r, w := stringPipe(t)
-	p := spawnIt(t, entryDeed, deedArgs{Do: "grandchild", Talk: theirs, Out: w, N: 1000, Text: "nil"}, &SpawnOptions{Stdout: &out, Stderr: &out})
-	t.Cleanup(func() { _ = syscall.Kill(-p.PID(), syscall.SIGKILL) }) // the sleep is all that is left of its group
-	if got := get(t, ctx, r); got != "up" {
-		t.Fatal(got)
-	}
-	if _, err := r.Get(ctx); err != io.EOF {
-		t.Error(err)
-	}
-	if _, err := mine.Get(ctx); err != io.EOF {
-		t.Error(err)
-	}
-	needIs(t, mine.Put(ctx, "x"), ErrPeerClosed)
-	need(t, p.Wait(ctx))
 }
 
 func TestExitCodeIsUnknownWhereTheSystemReaps(t *testing.T) {

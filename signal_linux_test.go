@@ -158,21 +158,3 @@ func init() {
 		return errors.Join(err, a.Out.Put(ctx, v), mine.Close(), p.Wait(ctx))
 	}
 }
-
-func TestBrokenPipeInAChildIsAnError(t *testing.T) {
-	ctx := procCtx(t)
-	r, w := stringPipe(t)
-	p := spawnIt(t, entryDeed, deedArgs{Do: "write on", Out: w, Text: "x"}, nil)
-	get(t, ctx, r)
-	need(t, r.Close())
-	need(t, p.Wait(ctx)) // it returns nil for ErrPeerClosed, and nothing else
-
-	in, order := stringPipe(t)
-	p = spawnIt(t, entryDeed, deedArgs{Do: "read one", In: in}, nil)
-	var err error
-	for err == nil { // it reads one, and ends
-		err = order.Put(ctx, "x")
-	}
-	needIs(t, err, ErrPeerClosed)
-	need(t, p.Wait(ctx))
-}

@@ -229,6 +229,17 @@ func TestRegisterRefuses(t *testing.T) {
 	}
 }
 
+func TestSpawnWithoutInitSaysSo(t *testing.T) {
+	path, err := os.Executable()
+	need(t, err)
+	cmd := exec.Command(path)
+	cmd.Env = withInit("forgotten")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "true ") || !strings.Contains(string(out), ErrNotInitialized.Error()) {
+		t.Errorf("%s, %v", out, err)
+	}
+}
+
 func TestMillionElementsAsArguments(t *testing.T) {
 	ctx := procCtx(t)
 	r, w := pipeOf[int](t, nil)
@@ -272,3 +283,30 @@ func TestHundredMegabytesAsArguments(t *testing.T) {
 	}
 	need(t, p.Wait(ctx))
 }
+
+// Through a child and back: more than the 64 MiB of TestBothDirectionsAtOnce.
+func TestHundredMegabytesInAMessage(t *testing.T) {
+	ctx := procCtx(t)
+	size := 100 << 20
+	if testing.Short() {
+		size = 10 << 20
+	}
+	in, w := pipeOf(t, rawOptions)
+	r, out := pipeOf(t, rawOptions)
+	spawnIt(t, entryForwardBytes, forwardArgs{in, out}, nil)
+	message := make([]byte, size)
+	copy(message, pattern(1<<20))
+	copy(message[size-1<<20:], pattern(1<<20))
+	put := started(func() error { return w.Put(ctx, message) })
+	checkBytes(t, get(t, ctx, r), message)
+	need(t, <-put)
+}
+
+type forwardArgs struct {
+	In  *Reader[[]byte]
+	Out *Writer[[]byte]
+}
+
+var entryForwardBytes = Register("forward bytes", func(ctx context.Context, a forwardArgs) error {
+	return forwardAll(ctx, a.In, a.Out)
+})

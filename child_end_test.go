@@ -1,0 +1,82 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+)
+
+// What the end of a child means for its channels.
+
+// manyChildren is how many children a test starts that would start n: fewer where starting one takes long.
+func manyChildren(n int) int {
+	if testing.Short() {
+		n /= 10
+	}
+	if onWindows {
+		n /= 8
+	}
+	return n
+}
+
+// Put; os.Exit: when Put has returned nil, the message arrives, whatever becomes of its sender.
+func TestPutBeforeExitLosesNothing(t *testing.T) {
+	t.Parallel() // beside those that mostly wait
+	ctx := procCtx(t)
+	rounds := manyChildren(1000)
+	const lanes = 8
+	var wg sync.WaitGroup
+	for range lanes {
+		wg.Go(func() {
+			for i := range rounds / lanes {
+				if err := lastMessage(ctx, fmt.Sprint("last ", i)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func lastMessage(ctx context.Context, text string) error {
+	r, w, err := Pipe[string](nil)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	p, err := Spawn(ctx, entryDeed, deedArgs{Do: "put and exit", Out: w, Text: text}, nil)
+	if err != nil {
+		return errors.Join(err, w.Close())
+	}
+	if err := p.Wait(ctx); err != nil {
+		return err
+	}
+	got, err := r.Get(ctx)
+	_, end := r.Get(ctx)
+	if got != text || err != nil || end != io.EOF {
+		return fmt.Errorf("got %q, %v, and then %v", got, err, end)
+	}
+	return nil
+}
+
+func TestBrokenPipeInAChildIsAnError(t *testing.T) {
+	ctx := procCtx(t)
+	r, w := stringPipe(t)
+	p := spawnIt(t, entryDeed, deedArgs{Do: "write on", Out: w, Text: "x"}, nil)
+	get(t, ctx, r)
+	need(t, r.Close())
+	need(t, p.Wait(ctx)) // it returns nil for ErrPeerClosed, and nothing else
+
+	in, order := stringPipe(t)
+	p = spawnIt(t, entryDeed, deedArgs{Do: "read one", In: in}, nil)
+	var err error
+	for err == nil { // it reads one, and ends
+		err = order.Put(ctx, "x")
+	}
+	needIs(t, err, ErrPeerClosed)
+	need(t, p.Wait(ctx))
+}

@@ -1,0 +1,206 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// cargo is what every Spawn that fails here had been given.
+type cargo struct {
+	R    *Reader[string]
+	W    *Writer[string]
+	Talk *Duplex[string, string]
+	File *os.File
+
+	// What makes it fail.
+	Any     any
+	Picky   *picky
+	Blocker *marshalHook
+	Odd     *Writer[string]
+	Hidden  hiddenEnd
+	Base    shadowed
+}
+
+// shadowed has two fields of one name: only the outer one is encoded.
+type shadowed struct {
+	shadowedBase
+	W *Writer[string]
+}
+
+type shadowedBase struct{ W *Writer[string] }
+
+type hiddenEnd struct {
+	Note string
+	out  *Writer[string]
+}
+
+var entryCargo = Register("cargo", func(context.Context, cargo) error { return nil })
+
+// failedSpawn checks, if a Spawn fails, that nothing has moved, nor leaked.
+func failedSpawn(t *testing.T, ctx context.Context, spawn func(ctx context.Context, c cargo) error) error {
+	t.Helper()
+	r, w := stringPipe(t)
+	r2, w2 := pipeOf(t, &Options[string]{Buffer: 1 << 10})
+	talk, theirs := duplexOf[string, string](t, nil, nil)
+	file, fileW, err := newOutputPipe()
+	need(t, err)
+	defer file.Close()
+	for i := range 3 {
+		need(t, w.Put(ctx, fmt.Sprint(i)))
+	}
+	get(t, ctx, r) // the others are read, too
+	need(t, w2.Put(ctx, "queued"))
+
+	before := openDescriptors(t)
+	err = spawn(ctx, cargo{R: r, W: w2, Talk: theirs, File: fileW})
+	if err == nil {
+		return nil
+	}
+	if after := openDescriptors(t); after != before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+
+	for i := 1; i < 3; i++ {
+		if got := get(t, ctx, r); got != fmt.Sprint(i) {
+			t.Errorf("got %s, want %d", got, i)
+		}
+	}
+	soon, cancel := context.WithTimeout(ctx, time.Millisecond) // reading is still non-blocking
+	defer cancel()
+	needIs(t, second(r.Get(soon)), context.DeadlineExceeded)
+	need(t, w2.Put(ctx, "more"))
+	for _, want := range []string{"queued", "more"} {
+		if got := get(t, ctx, r2); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	need(t, theirs.Put(ctx, "x"))
+	get(t, ctx, talk)
+	_, errW := fileW.WriteString("y")
+	_, errR := file.Read(make([]byte, 1))
+	need(t, errors.Join(errW, errR, fileW.Close()))
+	need(t, errors.Join(r.Close(), w2.Close(), theirs.Close()))
+	return err
+}
+
+// failure is a Spawn that fails, and what its error is and says.
+type failure struct {
+	spawn func(context.Context, cargo) error
+	is    error
+	text  string
+}
+
+// commandFailure is a SpawnOptions.Command that makes it fail.
+type commandFailure struct {
+	command func(*exec.Cmd)
+	is      error
+	text    string
+}
+
+func TestFailedSpawnMovesNothing(t *testing.T) {
+	ctx := procCtx(t)
+	ended, end := context.WithCancelCause(ctx)
+	end(errors.New("the day is over"))
+	spawnWith := func(opts *SpawnOptions, change func(*cargo)) func(context.Context, cargo) error {
+		return func(ctx context.Context, c cargo) error {
+			if change != nil {
+				change(&c)
+			}
+			return second(Spawn(ctx, entryCargo, c, opts))
+		}
+	}
+	cmd := func(f func(*exec.Cmd)) func(context.Context, cargo) error {
+		return spawnWith(&SpawnOptions{Command: f}, nil)
+	}
+	custom := CodecFunc("test unknown", squeezed.Append, squeezed.Decode)
+	_, unregistered := pipeOf(t, &Options[string]{Codec: custom})
+	_, open := stringPipe(t)
+	_, twin := stringPipe(t)
+	_, closed := stringPipe(t)
+	need(t, closed.Close())
+	conn, other := net.Pipe()
+	defer other.Close()
+	noFile := NewWriter[string](conn, nil)
+
+	cases := map[string]failure{
+		"unknown entrypoint": {func(ctx context.Context, c cargo) error {
+			return second(Spawn(ctx, &Entrypoint[cargo]{name: "nobody"}, c, nil))
+		}, ErrUnknownEntrypoint, "cargo"},
+		"ctx ended before": {func(_ context.Context, c cargo) error {
+			return second(Spawn(ended, entryCargo, c, nil))
+		}, context.Canceled, "the day is over"},
+		"ctx ends during": {func(ctx context.Context, c cargo) error {
+			ctx, cancel := context.WithCancel(ctx)
+			opts := &SpawnOptions{Env: withInit("block"), Command: func(*exec.Cmd) { cancel() }}
+			return second(Spawn(ctx, entryCargo, c, opts))
+		}, context.Canceled, ""},
+		"start timeout":      {spawnWith(&SpawnOptions{Env: withInit("block"), StartTimeout: 20 * time.Millisecond}, nil), ErrNotReady, "within 20ms"},
+		"spinning init":      {spawnWith(&SpawnOptions{Env: withInit("spin"), StartTimeout: 20 * time.Millisecond}, nil), ErrNotReady, "within 20ms"},
+		"init exits":         {spawnWith(&SpawnOptions{Env: withInit("exit 9"), Stderr: new(strings.Builder)}, nil), ErrNotReady, "exited with code 9; its last words: no configuration"},
+		"init exits with 0":  {spawnWith(&SpawnOptions{Env: withInit("exit 0")}, nil), ErrNotReady, "exited with code 0"},
+		"init panics":        {spawnWith(&SpawnOptions{Env: withInit("panic"), Stderr: new(strings.Builder)}, nil), ErrNotReady, "exited with code 2"},
+		"args don't decode":  {spawnWith(nil, func(c *cargo) { c.Picky = &picky{} }), ErrNotReady, "too picky"},
+		"args don't encode":  {spawnWith(nil, func(c *cargo) { c.Any = func() {} }), nil, "cbor"},
+		"shadowed field":     {spawnWith(nil, func(c *cargo) { c.Base = shadowed{shadowedBase{open}, twin} }), ErrNotReady, "hidden by another of the same name"},
+		"interface":          {spawnWith(nil, func(c *cargo) { c.Any = []any{open} }), nil, "args.Any[0]: a *gipc.Writer[string] in an interface"},
+		"unexported field":   {spawnWith(nil, func(c *cargo) { c.Hidden.out = open }), nil, "args.Hidden.out"},
+		"unregistered codec": {spawnWith(nil, func(c *cargo) { c.Odd = unregistered }), nil, "RegisterCodec"},
+		"closed end":         {spawnWith(nil, func(c *cargo) { c.Odd = closed }), ErrClosed, "args.Odd"},
+		"zero end":           {spawnWith(nil, func(c *cargo) { c.Odd = &Writer[string]{} }), errZeroEnd, "args.Odd"},
+		"no file":            {spawnWith(nil, func(c *cargo) { c.Odd = noFile }), errNoFile, ""},
+		"encoder panics": {func(ctx context.Context, c cargo) error {
+			c.Blocker = &marshalHook{func() { panic("encoder") }}
+			return panicOf(func() { _, _ = Spawn(ctx, entryCargo, c, nil) })
+		}, nil, "encoder"},
+		"no directory":   {spawnWith(&SpawnOptions{Dir: "/nowhere/at all"}, nil), os.ErrNotExist, ""},
+		"other program":  {cmd(otherProgram), ErrNotReady, "exited with code 0"},
+		"deaf program":   {spawnWith(&SpawnOptions{StartTimeout: 50 * time.Millisecond, Command: deafen}, nil), ErrNotReady, "within 50ms"},
+		"Env replaced":   {cmd(func(c *exec.Cmd) { c.Env = []string{"A=b"} }), nil, "other than by appending"},
+		"Env dropped":    {cmd(func(c *exec.Cmd) { c.Env = nil }), nil, "other than by appending"},
+		"stream no file": {cmd(func(c *exec.Cmd) { c.Stdout = new(strings.Builder) }), nil, "*strings.Builder"},
+		"Command panics": {func(ctx context.Context, c cargo) error {
+			opts := &SpawnOptions{Stdout: new(strings.Builder), Command: func(*exec.Cmd) { panic("callback") }}
+			return panicOf(func() { _, _ = Spawn(ctx, entryCargo, c, opts) })
+		}, nil, "callback"},
+	}
+	for name, f := range systemFailures {
+		cases[name] = failure{cmd(f.command), f.is, f.text}
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			err := failedSpawn(t, ctx, c.spawn)
+			if err == nil {
+				t.Fatal("Spawn succeeded")
+			}
+			if c.is != nil {
+				needIs(t, err, c.is)
+			}
+			if !strings.Contains(err.Error(), c.text) {
+				t.Errorf("error %q, want %q in it", err, c.text)
+			}
+			var e *Error
+			if !errors.As(err, &e) && !strings.HasPrefix(err.Error(), "panic") {
+				t.Errorf("%T is no *Error", err)
+			}
+		})
+	}
+	need(t, open.Close())
+	need(t, unregistered.Close())
+}
+
+func panicOf(f func()) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	f()
+	return nil
+}
