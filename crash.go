@@ -11,16 +11,17 @@ const maxCrash = 256 << 10
 
 // readCrash reads what the runtime printed, up to the end of the child; what is above maxCrash is read and dropped, so
 // that a crashing child never waits.
-func readCrash(r io.Reader) ([]byte, error) {
-	var kept bytes.Buffer
-	if _, err := io.CopyN(&kept, r, maxCrash); err != nil {
-		if err == io.EOF {
-			err = nil
-		}
-		return kept.Bytes(), err
+func readCrash(r io.Reader) (kept []byte, err error) {
+	buf := make([]byte, 4096) // held for as long as the child lives
+	for err == nil {
+		var n int
+		n, err = r.Read(buf)
+		kept = append(kept, buf[:min(n, maxCrash-len(kept))]...)
 	}
-	_, err := io.Copy(io.Discard, r)
-	return kept.Bytes(), err
+	if err == io.EOF {
+		err = nil
+	}
+	return kept, err
 }
 
 // unnamedCrash is the value of a fatal error whose text is unknown.
