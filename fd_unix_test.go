@@ -62,3 +62,20 @@ func TestFileKeepsItsMode(t *testing.T) {
 		t.Error("the child made the file blocking for everybody")
 	}
 }
+
+// An end over a socket moves like any other.
+func TestEndOverASocketMoves(t *testing.T) {
+	ctx := procCtx(t)
+	accepted, dialed := connected(t, "tcp", "127.0.0.1:0")
+	r, w := stringPipe(t)
+	p := spawnIt(t, entryDeed, deedArgs{Do: "forward", In: NewReader[string](accepted, nil), Out: w}, nil)
+	out := NewWriter[string](dialed, nil)
+	for _, want := range []string{"a", "b"} {
+		need(t, out.Put(ctx, want))
+		if got := get(t, ctx, r); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	need(t, out.Close())
+	need(t, p.Wait(ctx))
+}
