@@ -173,6 +173,7 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 	for name, f := range systemFailures {
 		cases[name] = failure{cmd(f.command), f.is, f.text}
 	}
+	before := roughlyOpen(t)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			err := failedSpawn(t, ctx, c.spawn)
@@ -190,6 +191,9 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 				t.Errorf("%T is no *Error", err)
 			}
 		})
+	}
+	if after := roughlyOpen(t); after > before+len(cases)/2 {
+		t.Errorf("%d handles before %d failures, %d after", before, len(cases), after)
 	}
 	need(t, open.Close())
 	need(t, unregistered.Close())
