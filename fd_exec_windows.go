@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -191,7 +192,7 @@ func (j *job) start(cmd *exec.Cmd) error {
 		j.process = h
 		err = windows.AssignProcessToJobObject(j.handle, h)
 	}
-	if err != nil && !j.ended() {
+	if err != nil && !j.endsWithin(endingDelay) {
 		_ = cmd.Process.Kill()
 		_, _ = cmd.Process.Wait()
 		return os.NewSyscallError("AssignProcessToJobObject", err)
@@ -217,8 +218,11 @@ func startInheriting(cmd *exec.Cmd) error {
 	return cmd.Start()
 }
 
-func (j *job) ended() bool {
-	event, err := windows.WaitForSingleObject(j.process, 0)
+// endingDelay is how long a process may take from where the system refuses to act on it, because it is ending, to its end.
+const endingDelay = time.Second
+
+func (j *job) endsWithin(d time.Duration) bool {
+	event, err := windows.WaitForSingleObject(j.process, uint32(d.Milliseconds()))
 	return err == nil && event == windows.WAIT_OBJECT_0
 }
 
@@ -244,10 +248,14 @@ func (j *job) release() {
 func terminate(p *Process) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reaped || p.job.ended() {
+	if p.reaped || p.job.endsWithin(0) {
 		return os.ErrProcessDone
 	}
-	return os.NewSyscallError("TerminateProcess", windows.TerminateProcess(p.job.process, exitTerminated))
+	err := windows.TerminateProcess(p.job.process, exitTerminated)
+	if err == windows.ERROR_ACCESS_DENIED && p.job.endsWithin(endingDelay) {
+		return os.ErrProcessDone
+	}
+	return os.NewSyscallError("TerminateProcess", err)
 }
 
 // exitWithGroup ends this process and its descendants.
