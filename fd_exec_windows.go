@@ -69,8 +69,8 @@ func duplicateHandle(h windows.Handle) (inheritable, error) {
 }
 
 // untie takes a file off its completion port (MSDN, FILE_COMPLETION_INFORMATION), so that another process can tie it to
-// its own. No operation may be under way.
-func untie(h windows.Handle) error {
+// its own. No operation may be under way. A variable because Wine 8 can't do it.
+var untie = func(h windows.Handle) error {
 	var none struct{ port, key uintptr }
 	var status windows.IO_STATUS_BLOCK
 	return windows.NtSetInformationFile(h, &status, (*byte)(unsafe.Pointer(&none)), uint32(unsafe.Sizeof(none)),

@@ -49,3 +49,57 @@ func TestTerminateOfAnEndingChild(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// pretendToUntie makes a used end a bare handle again where the system can't do that.
+func pretendToUntie(t *testing.T) {
+	real := untie
+	t.Cleanup(func() { untie = real })
+	untie = func(h windows.Handle) error {
+		_ = real(h)
+		return nil
+	}
+}
+
+func TestDeadlineOfABareEndIsAppliedOnce(t *testing.T) {
+	pretendToUntie(t)
+	r, w, err := newPipe(0)
+	noError(t, err)
+	defer r.Close()
+	defer w.Close()
+	noError(t, r.SetReadDeadline(longAgo))
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	noError(t, r.SetReadDeadline(time.Time{}))
+	second, err := r.duplicate()
+	noError(t, err)
+	noError(t, second.Close())
+	if r.used.Load() != nil || !r.deadline.IsZero() { // the read below can't show it under Wine: no port, no deadline
+		t.Fatalf("in use: %v; deadline %v", r.used.Load() != nil, r.deadline)
+	}
+	_, err = w.Write([]byte("v"))
+	noError(t, err)
+	if _, err := r.Read(make([]byte, 1)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUntiedEndsWorkAfterAFailedSpawn reads and writes by ends that a Spawn had made bare handles again.
+func TestUntiedEndsWorkAfterAFailedSpawn(t *testing.T) {
+	pretendToUntie(t)
+	ctx := testContext(t)
+	in, toIn, fromOut, out := usedPipes(t, ctx)
+	for range 3 {
+		_, err := Spawn(ctx, entryCopy, lineArgs{in, out}, &SpawnOptions{Dir: `C:\no\such\directory`})
+		if err == nil {
+			t.Fatal("Spawn should fail")
+		}
+		noError(t, toIn.Put(ctx, "v"))
+		noError(t, out.Put(ctx, "v"))
+		for _, r := range []*Reader[string]{in, fromOut} {
+			if got, err := r.Get(ctx); got != "v" || err != nil {
+				t.Fatal(got, err)
+			}
+		}
+	}
+}

@@ -91,6 +91,7 @@ func (f *pipeFile) use() (*usedPipe, error) {
 	u.peek = func(fd uintptr) { u.available, u.err = peekPipe(fd) }
 	if !f.deadline.IsZero() {
 		_ = u.SetReadDeadline(f.deadline)
+		f.deadline = time.Time{} // from now on it is the file's
 	}
 	f.used.Store(u)
 	return u, nil
@@ -176,8 +177,11 @@ func (f *pipeFile) duplicate() (inheritable, error) {
 		if theirs, errDup = duplicateHandle(h); errDup != nil {
 			return
 		}
-		if errUntie = untie(h); errUntie == nil {
-			mine, errUntie = duplicateHandle(h)
+		if mine, errUntie = duplicateHandle(h); errUntie != nil { // before untie, which can't be taken back
+			return
+		}
+		if errUntie = untie(h); errUntie != nil {
+			_ = mine.Close()
 		}
 	})
 	if err = errors.Join(err, errDup); err != nil {
