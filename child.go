@@ -19,7 +19,7 @@ const (
 )
 
 var (
-	errAsked      = errors.New("gipc: the parent asked this process to stop")
+	errAsked      = fmt.Errorf("gipc: the parent asked this process to stop: %w", context.Canceled) // an entrypoint may return it
 	errParentGone = errors.New("gipc: the parent process is gone")
 )
 

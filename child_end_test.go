@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"time"
 )
 
 // What the end of a child means for its channels.
@@ -79,4 +80,20 @@ func TestBrokenPipeInAChildIsAnError(t *testing.T) {
 	}
 	needIs(t, err, ErrPeerClosed)
 	need(t, p.Wait(ctx))
+}
+
+// A Writer whose reader has gone holds nothing that could still be sent, so the child doesn't wait for it when it ends.
+func TestBrokenWriterDoesNotDelayTheEndOfItsChild(t *testing.T) {
+	ctx := procCtx(t)
+	for name, opts := range map[string]*Options[string]{"unbuffered": nil, "buffered": {Buffer: 1 << 10}} {
+		t.Run(name, func(t *testing.T) {
+			r, w := pipeOf(t, opts)
+			p := spawnIt(t, entryDeed, deedArgs{Do: "write on", Out: w, Text: "x"}, &SpawnOptions{Grace: time.Hour})
+			get(t, ctx, r)
+			need(t, r.Close())
+			soon, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			need(t, p.Wait(soon)) // "write on" returns as soon as it meets ErrPeerClosed
+		})
+	}
 }

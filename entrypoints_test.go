@@ -170,6 +170,10 @@ func init() {
 			return wait(ctx, a)
 		}
 	}
+	waiting("await ctx, cause", func(ctx context.Context, _ deedArgs) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
 	waiting("await ctx", func(ctx context.Context, _ deedArgs) error {
 		<-ctx.Done()
 		return ctx.Err()

@@ -27,15 +27,14 @@ func (out *outbound) waitSent(ctx context.Context) error {
 		last++
 	}
 	for out.ended < last {
-		if err := out.waitChange(ctx); err != nil {
-			return err
-		}
-		switch {
-		case out.ended >= last: // before Close, which waits for the same, ended the rest
+		switch { // a Close that waits for the same may come first: then ended says so
 		case out.err != nil:
 			return out.err
 		case out.broken != nil:
 			return out.broken
+		}
+		if err := out.waitChange(ctx); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -72,6 +72,7 @@ func TestStopAsksThenTerminatesThenKills(t *testing.T) {
 	}{
 		"await ctx":          {code: 1, grace: time.Minute},
 		"await ctx and wrap": {code: 1, grace: time.Minute},
+		"await ctx, cause":   {code: 1, grace: time.Minute},
 		"await ctx, well":    {grace: time.Minute},
 		"await ctx and fail": {1, "failed after gipc: the parent asked this process to stop", time.Minute},
 		"ignore ctx":         {-15, "signal 15 (terminated): terminated: did not stop within 600ms (asked to stop)", 800 * time.Millisecond},

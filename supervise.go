@@ -95,12 +95,10 @@ func (l *superviseLoop) advance(backoff *time.Timer) {
 	}) {
 		l.end(errOthersEnded)
 	}
-	for _, c := range slices.Backward(l.children) {
-		if c.condemned {
-			c.asked = true
-			c.cancel(l.why())
-			return
-		}
+	if c := l.nextToStop(); c != nil {
+		c.asked = true
+		c.cancel(l.why())
+		return
 	}
 	if l.stopping != nil {
 		return
@@ -115,6 +113,16 @@ func (l *superviseLoop) advance(backoff *time.Timer) {
 		l.start(c)
 	}
 	l.setBackoff(backoff)
+}
+
+// nextToStop returns the last of the condemned children. The daemons come after all others.
+func (l *superviseLoop) nextToStop() (next *child) {
+	for _, c := range slices.Backward(l.children) {
+		if c.condemned && (next == nil || next.spec.spawn.Daemon && !c.spec.spawn.Daemon) {
+			next = c
+		}
+	}
+	return next
 }
 
 // why is the cause with which a child's ctx ends.
@@ -262,7 +270,7 @@ func (l *superviseLoop) stopped(c *child, pid int, wasSpawned bool, err error) {
 		if !wasSpawned || errors.As(err, &exit) && exit.asAsked() {
 			err = nil // a start that was given up is no failure
 		}
-		if err != nil && l.stopping != nil {
+		if err != nil && l.stopping != nil && c.spec.opts.Restart != Temporary {
 			l.stubborn = append(l.stubborn, err)
 		}
 	}

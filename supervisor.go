@@ -201,8 +201,12 @@ func newSupervisor(ctx context.Context, opts *SupervisorOptions, around surround
 // long, or fails, doesn't hold up the others, once Spawn has returned; under the other strategies each child waits until
 // those before it are ready.
 //
-// If one of specs is invalid, nothing is started. ErrStopped says that the Supervisor is stopping, or has ended.
+// If one of specs is invalid, nothing is started. ErrStopped says that the Supervisor is stopping, or has ended;
+// ErrNotInitialized that Init was not called.
 func (s *Supervisor) Start(specs ...ChildSpec) error {
+	if !initialized.Load() {
+		return &Error{"start", s.String(), ErrNotInitialized}
+	}
 	for _, spec := range specs {
 		switch {
 		case spec.err != nil:
@@ -219,7 +223,7 @@ func (s *Supervisor) Start(specs ...ChildSpec) error {
 	return nil
 }
 
-// Stop ends the Supervisor: it stops the children in reverse order of their start, each as Process.Stop does within its
+// Stop ends the Supervisor: it stops the children in reverse order of their start, daemons last, each as Process.Stop does within its
 // own SpawnOptions.Grace, the next when the one before has ended. When ctx ends, all that are left are killed. Stop works
 // at any time, also while children are being started or are to be restarted, and any number of times.
 //
@@ -259,8 +263,8 @@ func (s *Supervisor) alive() (names []string) {
 // Wait returns the first of these:
 //   - a *GaveUpError, if a child was restarted too often; the others were then stopped;
 //   - an error that matches the ctx's, and its cause, if the ctx of NewSupervisor ended first;
-//   - an error with the *ExitError of every child that did not stop as it was asked: by returning nil or its ctx's error
-//     within its grace;
+//   - an error with the *ExitError of every child, but the Temporary ones, that did not stop as it was asked: by returning
+//     nil or its ctx's error within its grace;
 //   - nil.
 //
 // Failures of Temporary children, and those that a restart has mended, are only in the events and in Children.

@@ -473,6 +473,43 @@ func TestSupervisorWaitsForChildrenThenDaemons(t *testing.T) {
 	})
 }
 
+func TestSupervisorStopsDaemonsLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes()
+		s := fakeSupervisor(t.Context(), nil)
+		daemon := plan{options: ChildOptions{Spawn: &SpawnOptions{Daemon: true}}}
+		if err := s.Start(f.spec("d1", daemon), f.spec("a", plan{}), f.spec("d2", daemon), f.spec("b", plan{})); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := s.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wantList(t, f.read()[4:], "end b", "end a", "end d2", "end d1")
+	})
+}
+
+// The failure of a temporary child is none of the supervisor's, also where it fails while it is being stopped.
+func TestSupervisorStopForgivesTemporaryChildren(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, restart := range []Restart{Permanent, Transient, Temporary} {
+			f := newFakes()
+			s := fakeSupervisor(t.Context(), nil)
+			fails := plan{options: ChildOptions{Restart: restart}, run: func(ctx context.Context, _ int, _ *fakeChild) error {
+				<-ctx.Done()
+				return errCrash
+			}}
+			if err := s.Start(f.spec("a", fails)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if err := s.Stop(t.Context()); errors.Is(err, errCrash) != (restart != Temporary) {
+				t.Errorf("%v: Stop is %v", restart, err)
+			}
+		}
+	})
+}
+
 func TestSupervisorWithoutChildren(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := fakeSupervisor(t.Context(), nil)
