@@ -132,7 +132,7 @@ func (c *inherited) prepare(b beginning) (*call, *report) {
 	adopting.Store(true)
 	defer adopting.Store(false)
 	call, err := entry.prepare(b.args, func(args any) ([]half, error) {
-		return adoptAll(args, b.Passed, b.Uses, c.fds[firstPassed:])
+		return adoptAll(args, b.Passed, b.Uses, b.FDs)
 	})
 	if err != nil {
 		return nil, &report{Refused: refusedArgs, Text: err.Error()}

@@ -19,7 +19,8 @@ type hello struct {
 	Entrypoint string
 	Grace      time.Duration // between asking and killing
 	Passed     []passedEnd
-	Uses       []int // see handover
+	FDs        []uint64 // the numbers that the child has for them
+	Uses       []int    // see handover
 }
 
 // order is what the parent sends later.

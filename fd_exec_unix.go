@@ -55,12 +55,16 @@ const inheritedEnv = "GIPC_INHERITED"
 
 const firstInherited = 3
 
-// attach makes a command's child inherit fds. It returns a function that says whether the command still does so.
-func attach(cmd *exec.Cmd, fds []inheritable) (intact func() bool) {
+// attach makes a command's child inherit fds. It returns their numbers in the child, and a function that says whether the
+// command still passes them on.
+func attach(cmd *exec.Cmd, fds []inheritable) (numbers []uint64, intact func() bool) {
 	cmd.ExtraFiles = slices.Clone(fds)
 	mark := inheritedEnv + "=" + strconv.Itoa(len(fds))
 	cmd.Env = append(cmd.Env, mark)
-	return func() bool { // without the mark the child would run main
+	for i := range fds {
+		numbers = append(numbers, uint64(firstInherited+i))
+	}
+	return numbers, func() bool { // without the mark the child would run main
 		return slices.Contains(cmd.Env, mark) && len(cmd.ExtraFiles) >= len(fds) && slices.Equal(cmd.ExtraFiles[:len(fds)], fds)
 	}
 }
@@ -80,17 +84,23 @@ func inherit() (fds []uintptr, ok bool, err error) {
 		return nil, false, err
 	}
 	for i := range n {
-		fd := firstInherited + i
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
-			return nil, false, os.NewSyscallError("fcntl", err)
+		fd := uintptr(firstInherited + i)
+		if err := claim(fd); err != nil {
+			return nil, false, err
 		}
-		fds = append(fds, uintptr(fd))
+		fds = append(fds, fd)
 	}
 	if n < firstPassed {
 		return nil, false, errors.New("too few descriptors")
 	}
 	resetSignals()
 	return fds, true, nil
+}
+
+// claim keeps an inherited descriptor from the processes that this one starts.
+func claim(fd uintptr) error {
+	_, err := unix.FcntlInt(fd, unix.F_SETFD, unix.FD_CLOEXEC)
+	return os.NewSyscallError("fcntl", err)
 }
 
 // openInherited makes a file of a descriptor. Without setting the mode here a file would have no deadlines, and Close

@@ -77,22 +77,24 @@ var untie = func(h windows.Handle) error {
 		windows.FileReplaceCompletionInformation)
 }
 
-// inheritedEnv tells a child the handles that it got: its job, and those of attach.
+// inheritedEnv tells a child the handles that it needs to be told of the others: of its job and the control channel.
 const inheritedEnv = "GIPC_INHERITED"
 
-// attach makes a command's child inherit fds. It returns a function that says whether the command still does so.
-func attach(cmd *exec.Cmd, fds []inheritable) (intact func() bool) {
+// attach makes a command's child inherit fds. It returns their numbers in the child, and a function that says whether the
+// command still passes them on.
+func attach(cmd *exec.Cmd, fds []inheritable) (numbers []uint64, intact func() bool) {
 	for _, fd := range fds {
 		cmd.SysProcAttr.AdditionalInheritedHandles = append(cmd.SysProcAttr.AdditionalInheritedHandles, syscall.Handle(fd))
+		numbers = append(numbers, uint64(fd))
 	}
 	var list []string
 	handles := slices.Clone(cmd.SysProcAttr.AdditionalInheritedHandles)
-	for _, h := range handles {
+	for _, h := range handles[:1+firstPassed] {
 		list = append(list, strconv.FormatUint(uint64(h), 16))
 	}
 	mark := inheritedEnv + "=" + strings.Join(list, ",")
 	cmd.Env = append(cmd.Env, mark)
-	return func() bool { // without the mark the child would run main
+	return numbers, func() bool { // without the mark the child would run main
 		a := cmd.SysProcAttr
 		return slices.Contains(cmd.Env, mark) && a != nil && !a.NoInheritHandles && len(a.AdditionalInheritedHandles) >= len(handles) &&
 			slices.Equal(a.AdditionalInheritedHandles[:len(handles)], handles)
@@ -114,8 +116,8 @@ func inherit() (fds []uintptr, ok bool, err error) {
 		if err != nil {
 			return nil, false, err
 		}
-		if err := windows.SetHandleInformation(windows.Handle(fd), windows.HANDLE_FLAG_INHERIT, 0); err != nil {
-			return nil, false, os.NewSyscallError("SetHandleInformation", err)
+		if err := claim(uintptr(fd)); err != nil {
+			return nil, false, err
 		}
 		fds = append(fds, uintptr(fd))
 	}
@@ -124,6 +126,11 @@ func inherit() (fds []uintptr, ok bool, err error) {
 	}
 	ownJob = windows.Handle(fds[0])
 	return fds[1:], true, nil
+}
+
+// claim keeps an inherited handle from the processes that this one starts.
+func claim(fd uintptr) error {
+	return os.NewSyscallError("SetHandleInformation", windows.SetHandleInformation(windows.Handle(fd), windows.HANDLE_FLAG_INHERIT, 0))
 }
 
 // openInherited makes a file of a handle, which knows itself whether it has deadlines.

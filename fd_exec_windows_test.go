@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 
@@ -101,5 +102,14 @@ func TestUntiedEndsWorkAfterAFailedSpawn(t *testing.T) {
 				t.Fatal(got, err)
 			}
 		}
+	}
+}
+
+// TestEnvironmentDoesNotGrowWithTheEnds: a variable has its limits, the control channel has none.
+func TestEnvironmentDoesNotGrowWithTheEnds(t *testing.T) {
+	cmd := &exec.Cmd{SysProcAttr: &syscall.SysProcAttr{AdditionalInheritedHandles: []syscall.Handle{1}}} // the job
+	numbers, intact := attach(cmd, make([]inheritable, 10_000))
+	if len(numbers) != 10_000 || !intact() || len(cmd.Env) != 1 || len(cmd.Env[0]) > 100 {
+		t.Errorf("%d numbers, intact %v, environment %.200q", len(numbers), intact(), cmd.Env)
 	}
 }

@@ -180,19 +180,22 @@ var adopting atomic.Bool
 
 // adoptAll fills in the ends and files in args, which is a pointer to freshly decoded arguments. The descriptors are those
 // of passed.
-func adoptAll(args any, passed []passedEnd, uses []int, fds []uintptr) ([]half, error) {
+func adoptAll(args any, passed []passedEnd, uses []int, fds []uint64) ([]half, error) {
 	halves := make([]half, len(passed))
 	files := make([]*os.File, len(passed))
 	for i, p := range passed {
+		if err := claim(uintptr(fds[i])); err != nil {
+			return nil, err
+		}
 		switch p.Kind {
 		case passedReader:
-			in := newInbound(openEnd(fds[i], p.NonBlocking), p.MaxMessage)
+			in := newInbound(openEnd(uintptr(fds[i]), p.NonBlocking), p.MaxMessage)
 			in.seed(p)
 			halves[i] = in
 		case passedWriter:
-			halves[i] = newOutbound(openEnd(fds[i], p.NonBlocking), p.MaxMessage, p.Buffer)
+			halves[i] = newOutbound(openEnd(uintptr(fds[i]), p.NonBlocking), p.MaxMessage, p.Buffer)
 		default:
-			files[i] = os.NewFile(fds[i], p.Name) // its mode is its own business
+			files[i] = os.NewFile(uintptr(fds[i]), p.Name) // its mode is its own business
 		}
 	}
 	next := func() (int, error) {

@@ -168,6 +168,7 @@ type starter struct {
 	stdio      stdio
 	pipes      childPipes
 	job        job
+	passedFDs  []uint64 // the numbers in the child of what handover passes
 }
 
 func (s *starter) start(ctx context.Context, args any) (_ *Process, err error) {
@@ -222,7 +223,7 @@ func (s *starter) startMoving(ctx, startCtx context.Context, args any) (_ *Proce
 	}
 	first := hello{
 		File: fileID(), Build: buildID(), Entrypoint: s.entrypoint, Grace: s.opts.Grace,
-		Passed: s.handover.passed, Uses: s.handover.uses,
+		Passed: s.handover.passed, FDs: s.passedFDs, Uses: s.handover.uses,
 	}
 	if err := p.awaitReady(startCtx, first, encoded); err != nil {
 		return nil, err
@@ -278,7 +279,8 @@ func (s *starter) command() (*exec.Cmd, error) {
 	if s.job, err = newJob(cmd); err != nil {
 		return nil, err
 	}
-	intact := attach(cmd, slices.Concat(s.pipes.child, s.handover.fds))
+	numbers, intact := attach(cmd, slices.Concat(s.pipes.child, s.handover.fds))
+	s.passedFDs = numbers[firstPassed:]
 	if s.opts.Command == nil {
 		return cmd, nil
 	}
