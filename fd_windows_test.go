@@ -80,7 +80,7 @@ var entryLast = Register("windows: say a last word", func(ctx context.Context, o
 		return err
 	}
 	<-ctx.Done()
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(100 * time.Millisecond) // a part of the grace: nobody is left who could send a message
 	return out.Put(context.Background(), "had its grace")
 })
 

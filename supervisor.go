@@ -223,9 +223,9 @@ func (s *Supervisor) Start(specs ...ChildSpec) error {
 	return nil
 }
 
-// Stop ends the Supervisor: it stops the children in reverse order of their start, daemons last, each as Process.Stop does within its
-// own SpawnOptions.Grace, the next when the one before has ended. When ctx ends, all that are left are killed. Stop works
-// at any time, also while children are being started or are to be restarted, and any number of times.
+// Stop ends the Supervisor: it stops the children in reverse order of their start, daemons last, each as Process.Stop does
+// within its own SpawnOptions.Grace, the next when the one before has ended. When ctx ends, all that are left are killed.
+// Stop works at any time, also while children are being started or are to be restarted, and any number of times.
 //
 // It returns what Wait returns. If even killing doesn't end all children, or a function for arguments doesn't return, it
 // returns the ctx's error, naming them, and the Supervisor goes on to stop.

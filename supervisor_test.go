@@ -473,6 +473,19 @@ func TestSupervisorWaitsForChildrenThenDaemons(t *testing.T) {
 	})
 }
 
+func TestSupervisorStartWithoutInitSaysSo(t *testing.T) {
+	s := NewSupervisor(t.Context(), nil)
+	initialized.Store(false)
+	err := s.Start()
+	initialized.Store(true)
+	if !errors.Is(err, ErrNotInitialized) {
+		t.Errorf("Start is %v", err)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSupervisorStopsDaemonsLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes()

@@ -102,7 +102,7 @@ func TestSupervisedBusyChildCountsAsAlive(t *testing.T) {
 	s, log := superviseIt(t, SupervisorOptions{})
 	need(t, s.Start(deedChild("busy", "spin", ChildOptions{Liveness: patience}, SpawnOptions{Grace: 100 * time.Millisecond})))
 	pid := log.awaitKind(t, EventReady, "busy", 1).PID
-	time.Sleep(3 * patience) // it would have been found three times
+	time.Sleep(3 * patience) // nothing happens, so nothing tells: it would have been found three times
 	if now := s.Children()[0]; now.PID != pid || now.State != ChildRunning || log.count(EventExited) != 0 {
 		t.Errorf("the busy child:\n%v", s.Children())
 	}
