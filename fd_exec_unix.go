@@ -57,7 +57,7 @@ const firstInherited = 3
 
 // attach makes a command's child inherit fds. It returns their numbers in the child, and a function that says whether the
 // command still passes them on.
-func attach(cmd *exec.Cmd, fds []inheritable) (numbers []uint64, intact func() bool) {
+func (job) attach(cmd *exec.Cmd, fds []inheritable) (numbers []uint64, intact func() bool) {
 	cmd.ExtraFiles = slices.Clone(fds)
 	mark := inheritedEnv + "=" + strconv.Itoa(len(fds))
 	cmd.Env = append(cmd.Env, mark)

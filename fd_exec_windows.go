@@ -82,13 +82,14 @@ const inheritedEnv = "GIPC_INHERITED"
 
 // attach makes a command's child inherit fds. It returns their numbers in the child, and a function that says whether the
 // command still passes them on.
-func attach(cmd *exec.Cmd, fds []inheritable) (numbers []uint64, intact func() bool) {
+func (j *job) attach(cmd *exec.Cmd, fds []inheritable) (numbers []uint64, intact func() bool) {
 	for _, fd := range fds {
 		cmd.SysProcAttr.AdditionalInheritedHandles = append(cmd.SysProcAttr.AdditionalInheritedHandles, syscall.Handle(fd))
 		numbers = append(numbers, uint64(fd))
 	}
 	var list []string
 	handles := slices.Clone(cmd.SysProcAttr.AdditionalInheritedHandles)
+	j.inherited = handles
 	for _, h := range handles[:1+firstPassed] {
 		list = append(list, strconv.FormatUint(uint64(h), 16))
 	}
@@ -146,8 +147,9 @@ func openEnd(fd uintptr, deadlines bool) pipeEnd {
 // job is a child's job object. Parent and child hold it: when the last of them is gone, it ends what is in it, which is
 // the child and whatever that started.
 type job struct {
-	handle  windows.Handle
-	process windows.Handle // of the started child
+	handle    windows.Handle
+	inherited []syscall.Handle // what a child that is to be started gets from here
+	process   windows.Handle   // of the started child
 }
 
 // ownJob is the job object that this process was started in by Spawn.
@@ -190,9 +192,10 @@ func (j *job) endsWhenReleased(yes bool) error {
 // start starts a command inside the job. It is not suspended until it is in, because the death of this process would then
 // leave it suspended for ever; it runs nothing of its program but the initialization of packages before it is told to.
 func (j *job) start(cmd *exec.Cmd) error {
-	if err := startInheriting(cmd); err != nil {
+	if err := startInheriting(cmd, j.inherited); err != nil {
 		return err
 	}
+	j.inherited = nil
 	const access = windows.PROCESS_SET_QUOTA | windows.PROCESS_TERMINATE | windows.SYNCHRONIZE
 	h, err := windows.OpenProcess(access, false, uint32(cmd.Process.Pid))
 	if err == nil {
@@ -208,9 +211,8 @@ func (j *job) start(cmd *exec.Cmd) error {
 }
 
 // startInheriting starts a command. The handles are inheritable only meanwhile, in case that another part of the program
-// starts a process that inherits everything: os/exec never does.
-func startInheriting(cmd *exec.Cmd) error {
-	handles := cmd.SysProcAttr.AdditionalInheritedHandles
+// starts a process that inherits everything: os/exec never does. Those of the user's are inheritable already.
+func startInheriting(cmd *exec.Cmd, handles []syscall.Handle) error {
 	defer func() {
 		for _, h := range handles {
 			_ = windows.SetHandleInformation(windows.Handle(h), windows.HANDLE_FLAG_INHERIT, 0)

@@ -1,12 +1,15 @@
 package gipc
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
 )
@@ -19,13 +22,51 @@ func startOutsideJob(t *testing.T, cmd *exec.Cmd) error {
 	noError(t, pipes.open())
 	j, err := newJob(cmd)
 	noError(t, err)
-	attach(cmd, pipes.child)
+	j.attach(cmd, pipes.child)
 	defer func(h windows.Handle) {
 		j.handle = h
 		j.release()
 	}(j.handle)
 	j.handle = windows.CurrentProcess() // no job
 	return j.start(cmd)
+}
+
+var entryWriteHandle = Register("windows: write to a handle", func(_ context.Context, handle uint64) error {
+	_, err := windows.Write(windows.Handle(handle), []byte("written"))
+	return err
+})
+
+func TestHandleAppendedByCommandStaysInheritable(t *testing.T) {
+	ctx := testContext(t)
+	r, w, err := createPipe(newPipeName(), 0, 0)
+	noError(t, err)
+	file := os.NewFile(uintptr(r), "pipe")
+	defer file.Close()
+	defer windows.CloseHandle(w)
+	noError(t, windows.SetHandleInformation(w, windows.HANDLE_FLAG_INHERIT, windows.HANDLE_FLAG_INHERIT))
+	p, err := Spawn(ctx, entryWriteHandle, uint64(w), &SpawnOptions{Command: func(cmd *exec.Cmd) {
+		a := cmd.SysProcAttr
+		a.AdditionalInheritedHandles = append(a.AdditionalInheritedHandles, syscall.Handle(w))
+	}})
+	noError(t, err)
+	noError(t, p.Wait(ctx))
+	got := make([]byte, len("written"))
+	if _, err := io.ReadFull(file, got); err != nil || string(got) != "written" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if !isInheritable(t, w) {
+		t.Error("it isn't inheritable any more")
+	}
+}
+
+func isInheritable(t *testing.T, h windows.Handle) bool {
+	t.Helper()
+	var flags uint32
+	proc := windows.NewLazySystemDLL("kernel32.dll").NewProc("GetHandleInformation")
+	if ok, _, err := proc.Call(uintptr(h), uintptr(unsafe.Pointer(&flags))); ok == 0 {
+		t.Fatal(err)
+	}
+	return flags&windows.HANDLE_FLAG_INHERIT != 0
 }
 
 // TestChildThatIsEndingIsStarted holds for a child that the system doesn't let into its job because it is about to end:
@@ -108,7 +149,7 @@ func TestUntiedEndsWorkAfterAFailedSpawn(t *testing.T) {
 // TestEnvironmentDoesNotGrowWithTheEnds: a variable has its limits, the control channel has none.
 func TestEnvironmentDoesNotGrowWithTheEnds(t *testing.T) {
 	cmd := &exec.Cmd{SysProcAttr: &syscall.SysProcAttr{AdditionalInheritedHandles: []syscall.Handle{1}}} // the job
-	numbers, intact := attach(cmd, make([]inheritable, 10_000))
+	numbers, intact := new(job).attach(cmd, make([]inheritable, 10_000))
 	if len(numbers) != 10_000 || !intact() || len(cmd.Env) != 1 || len(cmd.Env[0]) > 100 {
 		t.Errorf("%d numbers, intact %v, environment %.200q", len(numbers), intact(), cmd.Env)
 	}

@@ -279,7 +279,7 @@ func (s *starter) command() (*exec.Cmd, error) {
 	if s.job, err = newJob(cmd); err != nil {
 		return nil, err
 	}
-	numbers, intact := attach(cmd, slices.Concat(s.pipes.child, s.handover.fds))
+	numbers, intact := s.job.attach(cmd, slices.Concat(s.pipes.child, s.handover.fds))
 	s.passedFDs = numbers[firstPassed:]
 	if s.opts.Command == nil {
 		return cmd, nil
