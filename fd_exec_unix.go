@@ -137,7 +137,9 @@ func (job) kill(cmd *exec.Cmd) error {
 	return cmd.Process.Kill()
 }
 
-func terminate(p *Process) error { return p.Signal(syscall.SIGTERM) }
+func (job) terminate(cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGTERM) }
+
+func (job) signal(cmd *exec.Cmd, sig os.Signal) error { return cmd.Process.Signal(sig) }
 
 // exitWithGroup ends this process and the group that it leads.
 func exitWithGroup(code int) {

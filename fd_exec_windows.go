@@ -192,6 +192,10 @@ func (j *job) endsWhenReleased(yes bool) error {
 // start starts a command inside the job. It is not suspended until it is in, because the death of this process would then
 // leave it suspended for ever; it runs nothing of its program but the initialization of packages before it is told to.
 func (j *job) start(cmd *exec.Cmd) error {
+	if len(cmd.ExtraFiles) > 0 {
+		return fmt.Errorf("SpawnOptions.Command set ExtraFiles, use SysProcAttr.AdditionalInheritedHandles on Windows: %w",
+			errors.ErrUnsupported)
+	}
 	if err := startInheriting(cmd, j.inherited); err != nil {
 		return err
 	}
@@ -253,15 +257,22 @@ func (j *job) release() {
 	*j = job{}
 }
 
-// terminate ends the child alone.
-func terminate(p *Process) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.reaped || p.job.endsWithin(0) {
+func (j *job) terminate(*exec.Cmd) error { return j.endChild(exitTerminated) }
+
+func (j *job) signal(_ *exec.Cmd, sig os.Signal) error {
+	if sig != os.Kill {
+		return fmt.Errorf("signal %v: Windows has only os.Kill: %w", sig, errors.ErrUnsupported)
+	}
+	return j.endChild(exitKilled)
+}
+
+// endChild ends the child alone.
+func (j *job) endChild(code uint32) error {
+	if j.endsWithin(0) {
 		return os.ErrProcessDone
 	}
-	err := windows.TerminateProcess(p.job.process, exitTerminated)
-	if err == windows.ERROR_ACCESS_DENIED && p.job.endsWithin(endingDelay) {
+	err := windows.TerminateProcess(j.process, code)
+	if err == windows.ERROR_ACCESS_DENIED && j.endsWithin(endingDelay) {
 		return os.ErrProcessDone
 	}
 	return os.NewSyscallError("TerminateProcess", err)

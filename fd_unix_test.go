@@ -4,7 +4,10 @@ package gipc
 
 import (
 	"context"
+	"io"
 	"os"
+	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 
@@ -60,6 +63,31 @@ func TestFileKeepsItsMode(t *testing.T) {
 	}
 	if flags&unix.O_NONBLOCK == 0 {
 		t.Error("the child made the file blocking for everybody")
+	}
+}
+
+var entryWriteExtraFile = Register("write to an extra file", func(context.Context, struct{}) error {
+	fd, err := strconv.Atoi(os.Getenv("EXTRA_FILE"))
+	if err != nil {
+		return err
+	}
+	_, err = os.NewFile(uintptr(fd), "extra").WriteString("written")
+	return err
+})
+
+func TestFileAppendedByCommandIsInherited(t *testing.T) {
+	ctx := procCtx(t)
+	r, w, err := os.Pipe()
+	need(t, err)
+	defer r.Close()
+	p := spawnIt(t, entryWriteExtraFile, struct{}{}, &SpawnOptions{Command: func(cmd *exec.Cmd) {
+		cmd.Env = append(cmd.Env, "EXTRA_FILE="+strconv.Itoa(firstInherited+len(cmd.ExtraFiles)))
+		cmd.ExtraFiles = append(cmd.ExtraFiles, w)
+	}})
+	need(t, w.Close())
+	need(t, p.Wait(ctx))
+	if got, err := io.ReadAll(r); err != nil || string(got) != "written" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

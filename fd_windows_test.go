@@ -6,7 +6,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -201,20 +204,29 @@ func TestKillEndsDescendants(t *testing.T) {
 	}
 }
 
-func TestTerminateEndsTheChildAlone(t *testing.T) {
-	ctx := testContext(t)
-	p, r, plain := spawnPlain(t, ctx, true)
-	noError(t, p.Terminate())
-	var exit *ExitError
-	if err := p.Wait(ctx); !errors.As(err, &exit) || exit.Code != exitTerminated {
-		t.Errorf("got %v", err)
+func TestTerminateAndSignalEndTheChildAlone(t *testing.T) {
+	end := func(t *testing.T, end func(*Process) error, code int) {
+		ctx := testContext(t)
+		p, r, plain := spawnPlain(t, ctx, true)
+		noError(t, end(p))
+		var exit *ExitError
+		if err := p.Wait(ctx); !errors.As(err, &exit) || exit.Code != code || exit.Signal != nil {
+			t.Errorf("got %v", err)
+		}
+		if _, err := r.Get(ctx); err != io.EOF { // the other process holds no pipe
+			t.Error(err)
+		}
+		if hasEnded(t, plain, 100*time.Millisecond) {
+			t.Error("what the child started has ended too")
+		}
+		if err := end(p); !errors.Is(err, os.ErrProcessDone) {
+			t.Errorf("the second time: %v", err)
+		}
 	}
-	if _, err := r.Get(ctx); err != io.EOF { // the other process holds no pipe
-		t.Error(err)
-	}
-	if hasEnded(t, plain, 100*time.Millisecond) {
-		t.Error("what the child started has ended too")
-	}
+	t.Run("Terminate", func(t *testing.T) { end(t, (*Process).Terminate, exitTerminated) })
+	t.Run("Signal", func(t *testing.T) {
+		end(t, func(p *Process) error { return p.Signal(os.Kill) }, exitKilled)
+	})
 }
 
 func TestDescendantOutlivesItsChildWithoutPipes(t *testing.T) {
@@ -474,6 +486,12 @@ func TestFirstInstanceOnly(t *testing.T) {
 
 func TestUnsupportedOnWindows(t *testing.T) {
 	ctx := testContext(t)
+	refused := func(what string, err error, advice string) {
+		t.Helper()
+		if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), advice) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	noError(t, err)
 	defer listener.Close()
@@ -481,15 +499,20 @@ func TestUnsupportedOnWindows(t *testing.T) {
 	noError(t, err)
 	in := NewReader[string](conn, nil)
 	defer in.Close()
-	if _, err := Spawn(ctx, entryCopy, lineArgs{In: in}, nil); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("handing over a socket: %v", err)
-	}
+	_, err = Spawn(ctx, entryCopy, lineArgs{In: in}, nil)
+	refused("handing over a socket", err, "a socket")
+
 	r, w, err := Pipe[string](nil)
 	noError(t, err)
+	_, err = Spawn(ctx, entryCopy, lineArgs{In: r}, &SpawnOptions{Command: func(cmd *exec.Cmd) {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, os.Stderr)
+	}})
+	refused("ExtraFiles", err, "SysProcAttr.AdditionalInheritedHandles")
+
 	p, err := Spawn(ctx, entryCopy, lineArgs{In: r}, nil)
 	noError(t, err)
-	if err := p.Signal(os.Interrupt); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("sending a signal: %v", err)
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.Signal(0)} {
+		refused("sending a signal", p.Signal(sig), "os.Kill")
 	}
 	noError(t, w.Close())
 	noError(t, p.Wait(ctx))

@@ -294,9 +294,9 @@ func (p *Process) ExitCode() (code int, exited bool) {
 }
 
 // Stop ends the child and waits for its end. It asks the child over the control channel: the entrypoint's ctx ends. After
-// three quarters of SpawnOptions.Grace it sends SIGTERM, and at the end of the grace, or when ctx ends, it kills the
-// child's process group. So give it a ctx that has time left, such as context.WithoutCancel of one that has just ended.
-// Calling it again, also at the same time, joins the first.
+// three quarters of SpawnOptions.Grace it does as Terminate, and at the end of the grace, or when ctx ends, as
+// Kill. So give it a ctx that has time left, such as context.WithoutCancel of one that has just ended. Calling it again,
+// also at the same time, joins the first.
 //
 // It returns nil if the child ended as it was asked: with nil, or with its ctx's error. Otherwise it returns what Wait
 // returns, or, in the unlikely case that even a kill doesn't end the child, the ctx's error.
@@ -320,7 +320,7 @@ func (p *Process) Stop(ctx context.Context) error {
 
 // Terminate sends SIGTERM to the child; on Windows it ends the child with exit code 143. It doesn't wait.
 // os.ErrProcessDone says that the child had ended.
-func (p *Process) Terminate() error { return terminate(p) }
+func (p *Process) Terminate() error { return p.unlessReaped(p.job.terminate) }
 
 // Kill ends the child at once, and with it the processes of its group, as its own children; on Windows all its
 // descendants, with exit code 137. It doesn't wait. os.ErrProcessDone says that the child had ended.
@@ -329,24 +329,21 @@ func (p *Process) Kill() error {
 	return p.kill()
 }
 
-// Signal sends sig to the child. os.ErrProcessDone says that the child had ended; what the OS can't send is an error that
-// matches errors.ErrUnsupported.
+// Signal sends sig to the child alone. It doesn't wait. os.ErrProcessDone says that the child had ended. On Windows
+// os.Kill ends the child with exit code 137, and any other signal is an error that matches errors.ErrUnsupported.
 func (p *Process) Signal(sig os.Signal) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.reaped {
-		return os.ErrProcessDone
-	}
-	return p.cmd.Process.Signal(sig)
+	return p.unlessReaped(func(cmd *exec.Cmd) error { return p.job.signal(cmd, sig) })
 }
 
-func (p *Process) kill() error {
+func (p *Process) kill() error { return p.unlessReaped(p.job.kill) }
+
+func (p *Process) unlessReaped(act func(*exec.Cmd) error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reaped {
 		return os.ErrProcessDone
 	}
-	return p.job.kill(p.cmd)
+	return act(p.cmd)
 }
 
 // setReason keeps the last of the reasons for which the child was terminated from here.

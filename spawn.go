@@ -41,8 +41,8 @@ type SpawnOptions struct {
 	// ExitError.Stderr.
 	Stdout, Stderr io.Writer
 
-	// Grace is the time from asking the child to stop to killing it. SIGTERM is sent after three quarters of it.
-	// A child whose parent is gone has as long to end. 0: 5 s.
+	// Grace is the time from asking the child to stop to killing it. After three quarters of it the child is terminated as
+	// by Terminate. A child whose parent is gone has as long to end. 0: 5 s.
 	Grace time.Duration
 
 	// StartTimeout is the time in which the child must become ready. 0: 30 s.
@@ -52,7 +52,9 @@ type SpawnOptions struct {
 	Daemon bool
 
 	// Command may change the command before it is started: credentials, cgroup, namespaces. It may append to
-	// ExtraFiles and Env, but must keep what is there, and only files can be its standard streams.
+	// ExtraFiles and Env, but must keep what is there, and only files can be its standard streams. On Windows Spawn
+	// returns an error that matches errors.ErrUnsupported if it sets ExtraFiles; there it may append inheritable handles
+	// to SysProcAttr.AdditionalInheritedHandles.
 	Command func(*exec.Cmd)
 }
 
@@ -140,7 +142,9 @@ func Init() {
 //
 // Every *Reader, *Writer, *Duplex and *os.File in args moves to the child: once Spawn has returned nil, it is closed here,
 // and using it gives ErrMoved. What a Reader had read and not delivered moves too; what a Writer had queued is sent first.
-// If a call is under way on one of them, Spawn returns ErrLocked. If Spawn fails, nothing has moved.
+// If a call is under way on one of them, Spawn returns ErrLocked. An end over a stream that is no file can't move, but those
+// over the connections of package net can; on Windows they can't, and the error matches errors.ErrUnsupported. If Spawn
+// fails, nothing has moved.
 //
 // Ctx governs the child's life: when it ends, the child is stopped as by Stop. The child is also stopped when this
 // process is itself a child and its parent is gone. It is reaped without Wait.
