@@ -49,7 +49,7 @@ func init() {
 }
 
 // held starts a child that starts a process that holds a pipe, and returns where the end of that process is seen.
-func held(t *testing.T, ctx context.Context, a deedArgs, opts *SpawnOptions) (*Process, *os.File) {
+func held(t *testing.T, ctx context.Context, a deedArgs, opts *SpawnOptions) (*Process, pipeEnd) {
 	t.Helper()
 	file, w, err := newOutputPipe()
 	need(t, err)
@@ -75,7 +75,7 @@ func endWithTest(t *testing.T, pid string) {
 }
 
 // allGone waits until nobody holds the other end of a pipe.
-func allGone(t *testing.T, file *os.File) {
+func allGone(t *testing.T, file pipeEnd) {
 	t.Helper()
 	need(t, file.SetReadDeadline(time.Now().Add(30*time.Second)))
 	if _, err := io.Copy(io.Discard, file); err != nil {

@@ -22,7 +22,7 @@ func newPipe(size int) (r, w *os.File, err error) {
 }
 
 // newOutputPipe returns a pipe for a child's output.
-func newOutputPipe() (r, w *os.File, err error) { return os.Pipe() }
+func newOutputPipe() (r pipeEnd, w *os.File, err error) { return os.Pipe() }
 
 // deadlinesTravel says whether a child that gets the stream's duplicate will have deadlines, as they are had here.
 func deadlinesTravel(io.Closer) bool { return true }

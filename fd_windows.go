@@ -218,12 +218,12 @@ func newPipe(size int) (r, w pipeEnd, err error) {
 }
 
 // newOutputPipe returns a pipe whose write end, for a child's output, is a synchronous handle, as all programs expect.
-func newOutputPipe() (r, w *os.File, err error) {
+func newOutputPipe() (r pipeEnd, w *os.File, err error) {
 	hr, hw, err := createPipe(newPipeName(), 0, 0)
 	if err != nil {
 		return nil, nil, err
 	}
-	return os.NewFile(uintptr(hr), "pipe"), os.NewFile(uintptr(hw), "pipe"), nil
+	return newPipeFile(hr), os.NewFile(uintptr(hw), "pipe"), nil
 }
 
 // newPipeName can't be guessed.

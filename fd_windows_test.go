@@ -388,29 +388,74 @@ func TestCancelledPutArrivesWhole(t *testing.T) {
 	}
 }
 
+// messagePipe returns a pipe of messages, whose write end is synchronous: Wine passes zero bytes on in no other.
+func messagePipe(t *testing.T) (r, w windows.Handle) {
+	t.Helper()
+	name, err := windows.UTF16PtrFromString(newPipeName())
+	noError(t, err)
+	r, err = windows.CreateNamedPipe(name, windows.PIPE_ACCESS_INBOUND|windows.FILE_FLAG_OVERLAPPED,
+		windows.PIPE_TYPE_MESSAGE|windows.PIPE_READMODE_MESSAGE, 1, 1<<10, 1<<10, 0, nil)
+	noError(t, err)
+	w, err = windows.CreateFile(name, windows.GENERIC_WRITE, 0, nil, windows.OPEN_EXISTING, 0, 0)
+	noError(t, err)
+	return r, w
+}
+
 func TestWriteOfZeroBytesIsNoEnd(t *testing.T) {
 	ctx := testContext(t)
-	r, w, err := newPipe(0)
-	noError(t, err)
-	reader := NewReader[string](r, nil)
-	type result struct {
-		v   string
-		err error
+	r, w := messagePipe(t)
+	reader, writer := NewReader[string](newPipeFile(r), nil), NewWriter[string](os.NewFile(uintptr(w), "pipe"), nil)
+	defer reader.Close()
+	for _, want := range []string{"a", "b"} {
+		var n uint32
+		noError(t, windows.WriteFile(w, nil, &n, nil))
+		noError(t, writer.Put(ctx, want))
+		if got, err := reader.Get(ctx); got != want || err != nil {
+			t.Error(got, err)
+		}
 	}
-	got := make(chan result, 1)
-	go func() {
-		v, err := reader.Get(ctx)
-		got <- result{v, err}
-	}()
+	noError(t, windows.WriteFile(w, nil, new(uint32), nil))
+	noError(t, writer.Close())
+	if _, err := reader.Get(ctx); err != io.EOF {
+		t.Error(err)
+	}
+}
+
+var entryWriteNothing = Register("windows: write zero bytes to stdout", func(context.Context, struct{}) error {
 	for range 10 {
-		_, err = w.Write(nil)
+		if err := windows.WriteFile(windows.Stdout, nil, new(uint32), nil); err != nil {
+			return err
+		}
+	}
+	_, err := os.Stdout.WriteString("text")
+	return err
+})
+
+func TestWriteOfZeroBytesDoesNotEndOutput(t *testing.T) {
+	ctx := testContext(t)
+	var out strings.Builder
+	run := func(t *testing.T, stdout io.Writer) {
+		out.Reset()
+		p, err := Spawn(ctx, entryWriteNothing, struct{}{}, &SpawnOptions{Stdout: stdout})
 		noError(t, err)
-		runtime.Gosched()
+		noError(t, p.Wait(ctx))
 	}
-	noError(t, NewWriter[string](w, nil).Put(ctx, "v"))
-	if r := <-got; r.v != "v" || r.err != nil {
-		t.Error(r)
-	}
+	t.Run("Stdout", func(t *testing.T) {
+		run(t, &out)
+		if out.String() != "text" {
+			t.Errorf("got %q", out.String())
+		}
+	})
+	t.Run("as Wine shows it", func(t *testing.T) {
+		r, w := messagePipe(t)
+		stdout := os.NewFile(uintptr(w), "pipe")
+		run(t, stdout)
+		noError(t, stdout.Close())
+		noError(t, feed{from: newPipeFile(r), to: &tail{w: &out}}.copyOut())
+		if out.String() != "text" {
+			t.Errorf("got %q", out.String())
+		}
+	})
 }
 
 func TestUnusedEndsAreCollected(t *testing.T) {

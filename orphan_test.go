@@ -92,7 +92,7 @@ func TestNoGenerationOutlivesTheFirst(t *testing.T) {
 }
 
 // parentOf starts a parent of a child that waits as told. Both hold the pipe whose other end is returned.
-func parentOf(t *testing.T, wait string, grace time.Duration) (*Process, *os.File) {
+func parentOf(t *testing.T, wait string, grace time.Duration) (*Process, pipeEnd) {
 	t.Helper()
 	ctx := procCtx(t)
 	file, fileW, err := newOutputPipe()

@@ -374,7 +374,7 @@ func (e *movedError) Unwrap() error { return ErrMoved }
 type childPipes struct {
 	orders  pipeEnd
 	reports pipeEnd
-	crash   *os.File
+	crash   pipeEnd
 	child   []inheritable
 	mine    []io.Closer
 }

@@ -66,7 +66,7 @@ type stdio struct {
 // feed is a stream copied by a goroutine.
 type feed struct {
 	name string
-	from *os.File // child's output; nil for stdin
+	from pipeEnd // child's output; nil for stdin
 	to   *tail
 
 	stdin   io.Reader
