@@ -11,9 +11,8 @@ import (
 )
 
 // crowded lines up n cancellable Puts behind one that blocks on a full pipe, cancels that one, and returns once the drain
-// has all n in one batch of which no byte is written.
+// has as many of them as it can in one batch, of which no byte is written.
 func crowded(t *testing.T, w *Writer[[]byte], n int) (cancels []context.CancelFunc, results []<-chan error) {
-	needsCancelledWrites(t, w)
 	for i := range n + 1 {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancels = append(cancels, cancel)
@@ -24,10 +23,10 @@ func crowded(t *testing.T, w *Writer[[]byte], n int) (cancels []context.CancelFu
 	err := <-results[0]
 	checkIs(t, err, context.Canceled)
 	checkIsNot(t, err, ErrPartial)
-	eventually(t, "a batch of all", func() bool {
+	eventually(t, "the next batch", func() bool {
 		w.out.mu.Lock()
 		defer w.out.mu.Unlock()
-		return len(w.out.batch.puts) == n
+		return len(w.out.batch.puts) > 0
 	})
 	return cancels[1:], results[1:]
 }
@@ -51,7 +50,7 @@ func TestBatchCancelledWholeLeavesWriterUsable(t *testing.T) {
 			for range inPipe {
 				v, err := r.Get(t.Context())
 				check(t, err)
-				checkBytes(t, v, pattern(4000))
+				checkBytes(t, v, pattern(fillSize))
 			}
 			v, err := r.Get(t.Context())
 			check(t, err)
@@ -99,6 +98,34 @@ func TestPutCancelledInBatchLeavesTheOthers(t *testing.T) {
 			checkEqual(t, err, io.EOF)
 		})
 	}
+}
+
+// TestConcurrentPutsShareAWrite lines Puts up behind one that waits for room: as soon as there is room for all, they share a
+// write.
+func TestConcurrentPutsShareAWrite(t *testing.T) {
+	bounded(t)
+	setRoom := pretendRoom(t)
+	r, w := rawPipe(t, rawOptions)
+	inPipe := filled(t, w)
+	before := w.Stats().Writes
+	var results []<-chan error
+	for i := range 5 {
+		results = append(results, started(func() error { return w.Put(t.Context(), stamped(0, i, 100)) }))
+		underWay(t, w.out, i+1)
+	}
+	setRoom(1000)
+	for range inPipe {
+		_, err := r.Get(t.Context())
+		check(t, err)
+	}
+	for i, result := range results {
+		check(t, <-result)
+		v, err := r.Get(t.Context())
+		check(t, err)
+		_, seq := readStamp(t, v)
+		checkEqual(t, seq, i)
+	}
+	checkEqual(t, w.Stats().Writes, before+2)
 }
 
 // TestCloseCompletesPutsOfACrowd: Puts that are under way when Close begins are nil, and arrive, however they are lined up.
@@ -234,10 +261,9 @@ func TestPartialInBatchLostIsReportedByClose(t *testing.T) {
 	rs, ws, err := newPipe(pageSize)
 	check(t, err)
 	w := NewWriter(ws, rawOptions)
-	needsCancelledWrites(t, w)
 	inPipe := filled(t, w)
 	ctx, cancel := context.WithCancel(t.Context())
-	first := started(func() error { return w.Put(ctx, pattern(4000)) })
+	first := started(func() error { return w.Put(ctx, pattern(fillSize)) })
 	underWay(t, w.out, 1)
 	halfway, cancelHalfway := context.WithCancel(t.Context())
 	second := started(func() error { return w.Put(halfway, pattern(30_000)) })
@@ -246,12 +272,12 @@ func TestPartialInBatchLostIsReportedByClose(t *testing.T) {
 	underWay(t, w.out, 3)
 	cancel()
 	checkIs(t, <-first, context.Canceled)
-	eventually(t, "a batch of two", func() bool {
+	eventually(t, "the next batch", func() bool {
 		w.out.mu.Lock()
 		defer w.out.mu.Unlock()
-		return len(w.out.batch.puts) == 2
+		return len(w.out.batch.puts) > 0
 	})
-	_, err = io.ReadFull(rs, make([]byte, inPipe*4004+1)) // a byte of the second message, whose end has no room
+	_, err = io.ReadFull(rs, make([]byte, inPipe*pageSize+1)) // a byte of the second message, whose end has no room
 	check(t, err)
 	cancelHalfway()
 	err = <-second

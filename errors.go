@@ -22,9 +22,9 @@ var (
 	// ErrPeerClosed says that nobody can read what is written: the reading end is closed everywhere.
 	ErrPeerClosed = errors.New("the reading end is closed")
 
-	// ErrPartial says that a Put was cancelled after its first byte had reached the pipe; on Windows also, before that,
-	// while it waited for room. The writer keeps the rest and sends it before anything else: the message will still
-	// arrive, so don't Put it again.
+	// ErrPartial says that a Put was cancelled after its first byte had reached the pipe. The writer keeps the rest and
+	// sends it before anything else: the message will still arrive, so don't Put it again. A Put into a stream without
+	// write deadlines says so, too, when its Write was under way, as does one into a file or socket on Windows.
 	ErrPartial = errors.New("the message is partly sent and will still arrive")
 
 	// ErrFrame says that the stream holds bytes that can't be a message's length. The position in the stream is lost:

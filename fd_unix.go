@@ -27,9 +27,6 @@ func newOutputPipe() (r pipeEnd, w *os.File, err error) { return os.Pipe() }
 // deadlinesTravel says whether a child that gets the stream's duplicate will have deadlines, as they are had here.
 func deadlinesTravel(io.Closer) bool { return true }
 
-// cancelsWrites says whether a write that a deadline ends tells how much it has written.
-func cancelsWrites(io.Writer) bool { return true }
-
 // withFD runs f with f's descriptor. Unlike Fd, it leaves the descriptor's mode alone.
 func withFD(file *os.File, f func(fd uintptr)) error {
 	rc, err := file.SyscallConn()
@@ -113,6 +110,9 @@ func (c *readCall) attempt(fd uintptr) bool {
 
 // maxWrite is the most bytes one write asks for: some systems refuse 2 GiB and more.
 const maxWrite = 1 << 30
+
+// newSink wraps w in the kind of sink that can do most with it.
+func newSink(w io.WriteCloser) sink { return newStreamSink(withoutSIGPIPE(w)) }
 
 // withoutSIGPIPE returns w, or a stand-in with another descriptor if w's is that of stdout or stderr: os.File.Write ends
 // the program by SIGPIPE where one of these is a pipe that nobody reads any more.

@@ -44,7 +44,8 @@ type usedPipe struct {
 	*os.File
 	rc        syscall.RawConn
 	peek      func(fd uintptr)
-	available uint32 // what peek found
+	measure   func(fd uintptr)
+	available uint32 // what peek found of bytes to read, or measure of room for them
 	err       error
 }
 
@@ -89,6 +90,7 @@ func (f *pipeFile) use() (*usedPipe, error) {
 		return nil, err
 	}
 	u.peek = func(fd uintptr) { u.available, u.err = peekPipe(fd) }
+	u.measure = func(fd uintptr) { u.available, u.err = pipeRoom(fd) }
 	if !f.deadline.IsZero() {
 		_ = u.SetReadDeadline(f.deadline)
 		f.deadline = time.Time{} // from now on it is the file's
@@ -126,8 +128,16 @@ func (u *usedPipe) wait() error {
 	return u.err
 }
 
-// SetReadDeadline has no counterpart for writing: nothing says how much of a cancelled write has reached the pipe (NPFS
-// completes it with a count of 0), so a write is never cancelled unless the pipe is closed.
+// room finds out how many bytes can be written now.
+func (u *usedPipe) room() int {
+	u.available, u.err = 0, nil
+	if u.rc.Control(u.measure) != nil || u.err != nil {
+		return 0
+	}
+	return int(u.available)
+}
+
+// SetReadDeadline has no counterpart for writing: see pipeSink.
 func (f *pipeFile) SetReadDeadline(t time.Time) error {
 	if u := f.used.Load(); u != nil && !f.tied {
 		return u.SetReadDeadline(t)
@@ -199,13 +209,6 @@ func (f *pipeFile) duplicate() (inheritable, error) {
 func deadlinesTravel(stream io.Closer) bool {
 	f, ok := stream.(*pipeFile)
 	return ok && f.used.Load() == nil
-}
-
-// cancelsWrites says whether a write that a deadline ends tells how much it has written. See SetReadDeadline; MSDN says
-// under CancelIoEx and WSASend that of a socket.
-func cancelsWrites(stream io.Writer) bool {
-	_, handle := stream.(syscall.Conn)
-	return !handle
 }
 
 // newPipe returns the two ends of a pipe.
@@ -317,9 +320,6 @@ func (r *fdReader) read(mem lender) (int, error) {
 	}
 	return r.pipe.Read(mem.lend(false))
 }
-
-// withoutSIGPIPE returns w: there is no such signal.
-func withoutSIGPIPE(w io.WriteCloser) io.WriteCloser { return w }
 
 // isPeerClosed says whether a write's error means that nobody can read any more.
 func isPeerClosed(err error) bool {

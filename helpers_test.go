@@ -237,32 +237,21 @@ func readStamp(t testing.TB, b []byte) (producer, seq int) {
 	return producer, seq
 }
 
-// needsCancelledWrites skips a test of what a Put leaves behind that is cancelled while it waits for room, on systems
-// where such a Put is never taken back. docs/platforms.md lists these tests.
-func needsCancelledWrites(t testing.TB, w *Writer[[]byte]) {
-	t.Helper()
-	if !w.out.dst.interruptible() {
-		t.Skip("writes to a pipe are not cancelled on this system")
-	}
-}
+// fillSize is the size of messages that fill a pipe to its last byte: it takes each of their frames whole or not at all.
+const fillSize = pageSize - shortHeader
 
-// filled puts messages of 4000 bytes, which a pipe takes whole or not at all, until the stream takes no more, and returns
-// how many are in it.
+// filled puts messages of fillSize until the pipe takes no more, and returns how many are in it.
 func filled(t testing.TB, w *Writer[[]byte]) (messages int) {
 	t.Helper()
 	for wait := 5 * time.Millisecond; wait < 300*time.Millisecond; {
 		ctx, cancel := context.WithTimeout(t.Context(), wait)
-		err := w.Put(ctx, pattern(4000))
+		err := w.Put(ctx, pattern(fillSize))
 		cancel()
 		if err == nil {
 			messages++
 			continue
 		}
 		checkIs(t, err, context.DeadlineExceeded)
-		if !w.out.dst.interruptible() { // the system has this one, and holds up those behind it
-			checkIs(t, err, ErrPartial)
-			return messages + 1
-		}
 		checkIsNot(t, err, ErrPartial)
 		wait *= 8 // it may have been a slow machine
 	}

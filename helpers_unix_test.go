@@ -21,6 +21,9 @@ func countFDs(t testing.TB) int {
 // roughlyOpen counts what openDescriptors counts, which isn't exact everywhere.
 func roughlyOpen(t testing.TB) int { return openDescriptors(t) }
 
+// pretendRoom changes nothing: how much room a pipe has matters on Windows only.
+func pretendRoom(*testing.T) (set func(bytes uint32)) { return func(uint32) {} }
+
 // dupFile returns a second descriptor of a file.
 func dupFile(f *os.File) (*os.File, error) {
 	var fd int

@@ -3,6 +3,7 @@ package gipc
 import (
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"testing"
 )
 
@@ -14,6 +15,15 @@ func openDescriptors(testing.TB) int { return 0 }
 
 // roughlyOpen counts handles, also those of Go's threads.
 func roughlyOpen(t testing.TB) int { return handleCount(t) }
+
+// pretendRoom makes pipes say that they have as much room as was last set, which Wine's never say.
+func pretendRoom(t *testing.T) (set func(bytes uint32)) {
+	real := pipeRoom
+	t.Cleanup(func() { pipeRoom = real })
+	var room atomic.Uint32
+	pipeRoom = func(uintptr) (uint32, error) { return room.Load(), nil }
+	return room.Store
+}
 
 // dupFile returns a second handle of a file.
 func dupFile(f *os.File) (*os.File, error) {

@@ -262,17 +262,17 @@ func (out *outbound) await(ctx context.Context, p *put) {
 		out.finish(p, ctx.Err())
 		return
 	}
-	if !out.dst.interruptible() { // a Write that can't be stopped has it
-		p.left = true
-		out.finish(p, partial(ctx.Err()))
-		return
-	}
 	p.cancelled = ctx.Err()
 	out.mu.Unlock()
-	out.dst.interrupt() // the drain then answers at once
+	interrupted := out.dst.interrupt() // the drain then answers at once
 	out.mu.Lock()
-	if !p.done {
+	switch {
+	case p.done:
+	case interrupted:
 		out.sleep(p, nil)
+	default: // a Write that can't be stopped has it
+		p.left, p.cancelled = true, nil
+		out.finish(p, partial(ctx.Err()))
 	}
 }
 

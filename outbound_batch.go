@@ -135,7 +135,8 @@ func (out *outbound) admit() {
 	}
 }
 
-// claimLine takes the frames in line, as many as fit into a chunk, or a larger one alone.
+// claimLine takes the frames in line, as many as fit into a chunk, or a larger one alone. Where a write can't be
+// interrupted once it has begun, no frame may wait for room behind another in the same write.
 func (out *outbound) claimLine() {
 	b := &out.batch
 	if p := out.line[0]; p.size() > chunkSize {
@@ -148,9 +149,12 @@ func (out *outbound) claimLine() {
 		return
 	}
 	b.buf = borrowChunk()[:0]
-	n := 0
+	n, limit := 0, chunkSize
+	if len(out.line) > 1 {
+		limit = min(limit, out.dst.room())
+	}
 	for _, p := range out.line {
-		if len(b.buf)+p.size() > chunkSize {
+		if n > 0 && len(b.buf)+p.size() > limit {
 			break
 		}
 		p.start = len(b.buf)

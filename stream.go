@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -41,9 +42,12 @@ type sink interface {
 	// write writes head, then body, and returns how many bytes of both are written. It returns early with
 	// errInterrupted when ctx ends and after interrupt.
 	write(ctx context.Context, head, body []byte) (int, error)
-	// interruptible says whether ctx and interrupt work. Where they don't, write may block until close.
+	// interruptible says whether ctx and interrupt always work. Where they don't, write may block until close.
 	interruptible() bool
-	interrupt()
+	// interrupt returns false if it can do nothing about the write under way.
+	interrupt() bool
+	// room returns how many bytes write surely takes without waiting, where it matters to know.
+	room() int
 	close() error
 }
 
@@ -60,11 +64,10 @@ func newSource(r io.ReadCloser) source {
 	return &deadlineSource{stream: r, fd: newFDReader(r), wake: interrupter{setDeadline: d.SetReadDeadline}}
 }
 
-// newSink wraps w in the kind of sink that can do most with it.
-func newSink(w io.WriteCloser) sink {
-	w = withoutSIGPIPE(w)
+// newStreamSink uses the deadlines of w if it has any.
+func newStreamSink(w io.WriteCloser) *streamSink {
 	s := &streamSink{stream: w}
-	if d, ok := w.(writeDeadliner); ok && cancelsWrites(w) && d.SetWriteDeadline(time.Time{}) == nil {
+	if d, ok := w.(writeDeadliner); ok && d.SetWriteDeadline(time.Time{}) == nil {
 		s.wake = interrupter{setDeadline: d.SetWriteDeadline}
 	}
 	return s
@@ -181,22 +184,20 @@ type streamSink struct {
 
 func (s *streamSink) write(ctx context.Context, head, body []byte) (int, error) {
 	s.wake.arm(ctx)
-	n, err := writePieces(s.stream, head)
-	if err == nil && len(body) > 0 {
-		var m int
-		m, err = writePieces(s.stream, body)
-		n += m
-	}
+	n, err := writeBoth(s.stream, head, body)
 	return n, s.wake.settle(err)
 }
 
 func (s *streamSink) interruptible() bool { return s.wake.setDeadline != nil }
 
-func (s *streamSink) interrupt() {
+func (s *streamSink) interrupt() bool {
 	if s.interruptible() {
 		s.wake.fire()
 	}
+	return s.interruptible()
 }
+
+func (s *streamSink) room() int { return math.MaxInt }
 
 func (s *streamSink) close() error {
 	s.wake.disarm()
@@ -214,6 +215,15 @@ func readSome(r io.Reader, mem lender) (int, error) {
 		mem.unlend()
 	}
 	return n, err
+}
+
+func writeBoth(w io.Writer, head, body []byte) (int, error) {
+	n, err := writePieces(w, head)
+	if err != nil || len(body) == 0 {
+		return n, err
+	}
+	m, err := writePieces(w, body)
+	return n + m, err
 }
 
 // writePieces writes p in pieces that the system takes well: of at most maxWrite bytes, and in whole pages if long.
