@@ -247,12 +247,11 @@ func filled(t testing.TB, w *Writer[[]byte]) (messages int) {
 		ctx, cancel := context.WithTimeout(t.Context(), wait)
 		err := w.Put(ctx, pattern(fillSize))
 		cancel()
-		if err == nil {
+		if err == nil || errors.Is(err, ErrPartial) { // Windows may write a frame in two pieces
 			messages++
 			continue
 		}
 		checkIs(t, err, context.DeadlineExceeded)
-		checkIsNot(t, err, ErrPartial)
 		wait *= 8 // it may have been a slow machine
 	}
 	return messages

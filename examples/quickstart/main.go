@@ -10,64 +10,54 @@ import (
 	"crypto/sha256"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
+	"io/fs"
+	"log"
 	"os"
-	"os/signal"
-	"sync"
-	"syscall"
+	"path/filepath"
+	"slices"
+	"text/tabwriter"
 
 	"github.com/go-gipc/gipc"
+	"golang.org/x/sync/errgroup"
 )
 
-// Part is the next piece of a file. An empty one ends the file.
-type Part struct {
-	Data  []byte
-	Crash bool
-}
+// File is what a worker gets, and Count what it answers.
+type (
+	File struct {
+		Path  string
+		Data  []byte
+		Crash bool
+	}
+	Count struct {
+		Path                string
+		Lines, Words, Bytes int
+		SHA256              [sha256.Size]byte
+	}
+)
 
-// Count is what a worker answers to a file.
-type Count struct {
-	Lines, Words, Bytes int
-	SHA256              [sha256.Size]byte
-}
-
-// worker is what Spawn knows work by.
-var worker = gipc.Register("worker", work)
-
-// work runs in a child process. Its side of the conversation has moved there: it receives Part and sends Count.
-func work(ctx context.Context, parent *gipc.Duplex[Part, Count]) error {
-	count, sum, inWord := Count{}, sha256.New(), false
-	for part, err := range parent.All(ctx) { // until the parent closes its side
+// worker runs in a child process. Its side of the conversation has moved there: it receives File and sends Count.
+var worker = gipc.Register("worker", func(ctx context.Context, parent *gipc.Duplex[File, Count]) error {
+	for file, err := range parent.All(ctx) { // until the parent closes its side
 		if err != nil {
 			return err
 		}
-		if part.Crash {
+		if file.Crash {
 			panic("told to crash")
 		}
-		if len(part.Data) == 0 {
-			sum.Sum(count.SHA256[:0])
-			if err := parent.Put(ctx, count); err != nil {
-				return err
-			}
-			count, sum, inWord = Count{}, sha256.New(), false
-		}
-		sum.Write(part.Data)
-		count.Bytes += len(part.Data)
-		count.Lines += bytes.Count(part.Data, []byte("\n"))
-		for _, b := range part.Data {
-			space := b == ' ' || '\t' <= b && b <= '\r'
-			if !space && !inWord {
-				count.Words++
-			}
-			inWord = !space
+		lines, words := bytes.Count(file.Data, []byte("\n")), len(bytes.Fields(file.Data))
+		count := Count{file.Path, lines, words, len(file.Data), sha256.Sum256(file.Data)}
+		if err := parent.Put(ctx, count); err != nil {
+			return err
 		}
 	}
 	return nil
-}
+})
 
-// serve starts a worker and has it count files until there are none left. If it dies, a fresh one gets the rest.
-func serve(ctx context.Context, files <-chan string, crashOn string, results chan<- result) error {
-	mine, theirs, err := gipc.NewDuplex[Count, Part](nil, nil)
+// serve starts a worker and has it count files until there are none left. If it fails, a fresh one gets the rest.
+func serve(ctx context.Context, files <-chan File, counts chan<- Count) error {
+	mine, theirs, err := gipc.NewDuplex[Count, File](nil, nil)
 	if err != nil {
 		return err
 	}
@@ -77,73 +67,83 @@ func serve(ctx context.Context, files <-chan string, crashOn string, results cha
 		return err
 	}
 	for file := range files {
-		count, errFile, err := stream(ctx, mine, file, file == crashOn)
+		count, err := ask(ctx, mine, file)
 		if err != nil {
 			_ = mine.CloseNow()
-			err = cmp.Or(child.Stop(context.WithoutCancel(ctx)), err) // why the worker ended, not only that it did
-			if ctx.Err() != nil {
-				return ctx.Err()
+			err = cmp.Or(child.Wait(ctx), err) // why the worker ended, not only that it did
+			log.Printf("not counted: %q: %v", file.Path, err)
+			if exit := new(gipc.ExitError); errors.As(err, &exit) {
+				log.Printf("%s", exit.Stack)
 			}
-			results <- result{file: file, err: err}
-			return serve(ctx, files, crashOn, results)
+			return serve(ctx, files, counts)
 		}
-		results <- result{file, count, errFile}
+		counts <- count
 	}
 	return errors.Join(mine.Close(), child.Wait(ctx))
 }
 
-// stream sends a file to a worker and waits for its count. If it returns err, the worker is of no use any more.
-func stream(ctx context.Context, talk *gipc.Duplex[Count, Part], file string, crash bool) (c Count, errFile, err error) {
-	f, errFile := os.Open(file)
-	if errFile != nil {
-		return c, errFile, nil
+// ask sends a file to a worker and waits for its count.
+func ask(ctx context.Context, worker *gipc.Duplex[Count, File], file File) (count Count, err error) {
+	if info, err := os.Stat(file.Path); err == nil && info.Size() >= 1<<30 {
+		return count, fmt.Errorf("%d bytes are too many for a message", info.Size())
 	}
-	defer f.Close()
-	for buf := make([]byte, 64<<10); errFile == nil; {
-		var n int
-		n, errFile = f.Read(buf) // nothing at the end of the file, or with an error
-		if err := talk.Put(ctx, Part{buf[:n], crash}); err != nil {
-			return c, nil, err
-		}
+	if file.Data, err = os.ReadFile(file.Path); err != nil {
+		return count, err
 	}
-	if errFile == io.EOF {
-		errFile = nil
+	if err := worker.Put(ctx, file); err != nil {
+		return count, err
 	}
-	c, err = talk.Get(ctx)
-	return c, errFile, err
+	return worker.Get(ctx)
 }
 
 func main() {
-	gipc.Init() // a child process runs work in here and never comes back
+	gipc.Init() // a child process runs the worker in here and never comes back
 	crash := flag.Bool("crash", false, "make a worker panic over one file")
-	verbose := flag.Bool("v", false, "print each file's counts and SHA-256 sum")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithCancelCause(ctx)
-	files, err := list(flag.Args())
-	if err != nil {
-		exit(err)
-	}
-	crashOn := ""
-	if *crash && len(files) > 0 {
-		crashOn = files[len(files)/2]
-	}
-	queue, results, workers := make(chan string, len(files)), make(chan result), sync.WaitGroup{}
-	for _, file := range files {
-		queue <- file
-	}
-	close(queue)
-	for range min(4, len(files)) {
-		workers.Go(func() {
-			if err := serve(ctx, queue, crashOn, results); err != nil {
-				cancel(err)
+	log.SetFlags(0)
+	var paths []string
+	for _, root := range append(flag.Args(), ".")[:max(1, flag.NArg())] {
+		root, err := filepath.EvalSymlinks(root) // a link below the root is not followed
+		if err != nil {
+			log.Fatal(err)
+		}
+		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				log.Print("not listed: ", err)
+			case d.IsDir() && d.Name() == ".git":
+				return fs.SkipDir
+			case d.Type().IsRegular():
+				paths = append(paths, path)
 			}
+			return nil
 		})
 	}
-	go func() { workers.Wait(); close(results) }()
-	report(results, len(files), *verbose)
-	if ctx.Err() != nil {
-		exit(context.Cause(ctx))
+	paths = slices.Compact(slices.Sorted(slices.Values(paths))) // roots may overlap
+	files, counts := make(chan File, len(paths)), make(chan Count)
+	for i, path := range paths {
+		files <- File{Path: path, Crash: *crash && i == len(paths)/2}
 	}
+	close(files)
+	workers, ctx := errgroup.WithContext(context.Background())
+	for range min(4, len(paths)) {
+		workers.Go(func() error { return serve(ctx, files, counts) })
+	}
+	go func() { _ = workers.Wait(); close(counts) }()
+
+	table, done, total := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0), 0, Count{}
+	fmt.Fprintln(table, "LINES\tWORDS\tBYTES\tSHA-256\tFILE")
+	for c := range counts {
+		fmt.Fprintf(table, "%d\t%d\t%d\t%x\t%q\n", c.Lines, c.Words, c.Bytes, c.SHA256, c.Path)
+		total.Lines, total.Words, total.Bytes = total.Lines+c.Lines, total.Words+c.Words, total.Bytes+c.Bytes
+		done++
+		if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 { // a terminal
+			fmt.Fprintf(os.Stderr, "%d of %d files\r", done, len(paths))
+		}
+	}
+	if err := workers.Wait(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Fprintf(table, "%d\t%d\t%d\ttotal of %d files\t\n", total.Lines, total.Words, total.Bytes, done)
+	table.Flush()
 }
