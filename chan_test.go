@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 type errand struct {
@@ -113,6 +115,30 @@ func TestBufferIsALimit(t *testing.T) {
 }
 
 // TestSizeLimitHoldsOnBothSides: the sender refuses before a byte is sent, the receiver skips; both stay usable.
+// TestPipeSizeIsTheRoomInThePipe puts messages that nobody reads: the first half must find room, the second must not.
+func TestPipeSizeIsTheRoomInThePipe(t *testing.T) {
+	if runtime.GOOS != "linux" && runtime.GOOS != "windows" {
+		t.Skip("PipeSize is a hint that changes nothing on this system")
+	}
+	bounded(t)
+	const frame = 1 << 10
+	message := pattern(frame - shortHeader)
+	for _, size := range []int{16 << 10, 256 << 10} { // less and more than the default
+		_, w := rawPipe(t, &Options[[]byte]{Codec: Raw{}, PipeSize: size})
+		for range size / frame {
+			check(t, w.Put(t.Context(), message))
+		}
+		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond) // a slow machine finds the end early
+		defer cancel()
+		var err error
+		for i := 0; err == nil && i < size/frame; i++ {
+			err = w.Put(short, message)
+		}
+		checkIs(t, err, context.DeadlineExceeded)
+		check(t, w.CloseNow())
+	}
+}
+
 func TestSizeLimitHoldsOnBothSides(t *testing.T) {
 	onEachStream(t, func(t *testing.T, s byteStream) {
 		for _, limit := range []int{1, 100, chunkSize, 100_000} {
