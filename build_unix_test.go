@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -174,9 +173,5 @@ func copyOf(t *testing.T, path string) string {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	need(t, err)
-	to := filepath.Join(t.TempDir(), "copy")
-	syscall.ForkLock.RLock() // a child of another test, before its exec, would have the file open: then it is busy (go.dev/issue/22315)
-	defer syscall.ForkLock.RUnlock()
-	need(t, os.WriteFile(to, content, 0o777))
-	return to
+	return writeProgram(t, "copy", content)
 }
