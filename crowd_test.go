@@ -104,8 +104,8 @@ func TestPutCancelledInBatchLeavesTheOthers(t *testing.T) {
 // write.
 func TestConcurrentPutsShareAWrite(t *testing.T) {
 	bounded(t)
-	setRoom := pretendRoom(t)
 	r, w := rawPipe(t, rawOptions)
+	setRoom := pretendRoom(w)
 	inPipe := filled(t, w)
 	before := w.Stats().Writes
 	var results []<-chan error
@@ -113,6 +113,11 @@ func TestConcurrentPutsShareAWrite(t *testing.T) {
 		results = append(results, started(func() error { return w.Put(t.Context(), stamped(0, i, 100)) }))
 		underWay(t, w.out, i+1)
 	}
+	eventually(t, "all but the first wait", func() bool {
+		w.out.mu.Lock()
+		defer w.out.mu.Unlock()
+		return len(w.out.line) == len(results)-1
+	})
 	setRoom(1000)
 	for range inPipe {
 		_, err := r.Get(t.Context())

@@ -15,7 +15,7 @@ import (
 // write has written (MSDN, CancelIoEx and WSASend), so that theirs are never cancelled.
 func newSink(w io.WriteCloser) sink {
 	if f, ok := w.(*pipeFile); ok {
-		return &pipeSink{pipe: f}
+		return &pipeSink{pipe: f, measure: f.room}
 	}
 	if _, handle := w.(syscall.Conn); handle {
 		return &streamSink{stream: w}
@@ -27,7 +27,8 @@ func newSink(w io.WriteCloser) sink {
 // of 0), unless it was a single byte. So where there is no room for all, the first byte is written alone. Until it is in
 // the pipe the write can be interrupted; from then on only close ends it.
 type pipeSink struct {
-	pipe *pipeFile
+	pipe    *pipeFile
+	measure func() int // pipe.room, but in tests under Wine
 
 	mu          sync.Mutex
 	committed   bool // what is under way can't be interrupted
@@ -87,21 +88,14 @@ func (s *pipeSink) setDeadline(t time.Time) error {
 	return u.SetWriteDeadline(t)
 }
 
-func (s *pipeSink) room() int {
-	u, err := s.pipe.use()
-	if err != nil {
-		return 0
-	}
-	return u.room()
-}
+func (s *pipeSink) room() int { return s.measure() }
 
 func (s *pipeSink) close() error { return s.pipe.Close() }
 
 var procNtQueryInformationFile = windows.NewLazySystemDLL("ntdll.dll").NewProc("NtQueryInformationFile")
 
-// pipeRoom says how many bytes a pipe takes at once (MSDN, FILE_PIPE_LOCAL_INFORMATION). A variable because Wine 8 always
-// says 0.
-var pipeRoom = func(fd uintptr) (uint32, error) {
+// pipeRoom says how many bytes a pipe takes at once (MSDN, FILE_PIPE_LOCAL_INFORMATION). Wine 8 always says 0.
+func pipeRoom(fd uintptr) (uint32, error) {
 	const filePipeLocalInformation = 24
 	var info struct {
 		pipeType, configuration, maximumInstances, currentInstances uint32

@@ -10,8 +10,8 @@ import (
 // once, and says that its message arrives.
 func TestPutMistakenAboutRoomArrivesWhole(t *testing.T) {
 	bounded(t)
-	setRoom := pretendRoom(t)
 	r, w := rawPipe(t, rawOptions)
+	setRoom := pretendRoom(w)
 	inPipe := filled(t, w)
 	setRoom(defaultPipeSize)
 	ctx, cancel := context.WithCancel(t.Context())

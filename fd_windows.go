@@ -128,8 +128,12 @@ func (u *usedPipe) wait() error {
 	return u.err
 }
 
-// room finds out how many bytes can be written now.
-func (u *usedPipe) room() int {
+// room finds out how many bytes can be written now. It is not for two goroutines at once.
+func (f *pipeFile) room() int {
+	u, err := f.use()
+	if err != nil {
+		return 0
+	}
 	u.available, u.err = 0, nil
 	if u.rc.Control(u.measure) != nil || u.err != nil {
 		return 0

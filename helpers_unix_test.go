@@ -22,7 +22,7 @@ func countFDs(t testing.TB) int {
 func roughlyOpen(t testing.TB) int { return openDescriptors(t) }
 
 // pretendRoom changes nothing: how much room a pipe has matters on Windows only.
-func pretendRoom(*testing.T) (set func(bytes uint32)) { return func(uint32) {} }
+func pretendRoom(*Writer[[]byte]) (set func(bytes int64)) { return func(int64) {} }
 
 // dupFile returns a second descriptor of a file.
 func dupFile(f *os.File) (*os.File, error) {

@@ -16,12 +16,10 @@ func openDescriptors(testing.TB) int { return 0 }
 // roughlyOpen counts handles, also those of Go's threads.
 func roughlyOpen(t testing.TB) int { return handleCount(t) }
 
-// pretendRoom makes pipes say that they have as much room as was last set, which Wine's never say.
-func pretendRoom(t *testing.T) (set func(bytes uint32)) {
-	real := pipeRoom
-	t.Cleanup(func() { pipeRoom = real })
-	var room atomic.Uint32
-	pipeRoom = func(uintptr) (uint32, error) { return room.Load(), nil }
+// pretendRoom makes w's pipe say that it has as much room as was last set, which Wine's never say.
+func pretendRoom(w *Writer[[]byte]) (set func(bytes int64)) {
+	var room atomic.Int64
+	w.out.dst.(*pipeSink).measure = func() int { return int(room.Load()) }
 	return room.Store
 }
 
