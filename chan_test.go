@@ -114,7 +114,6 @@ func TestBufferIsALimit(t *testing.T) {
 	checkIs(t, last, ErrClosed)
 }
 
-// TestSizeLimitHoldsOnBothSides: the sender refuses before a byte is sent, the receiver skips; both stay usable.
 // TestPipeSizeIsTheRoomInThePipe puts messages that nobody reads: the first half must find room, the second must not.
 func TestPipeSizeIsTheRoomInThePipe(t *testing.T) {
 	if runtime.GOOS != "linux" && runtime.GOOS != "windows" {
@@ -139,6 +138,7 @@ func TestPipeSizeIsTheRoomInThePipe(t *testing.T) {
 	}
 }
 
+// TestSizeLimitHoldsOnBothSides: the sender refuses before a byte is sent, the receiver skips; both stay usable.
 func TestSizeLimitHoldsOnBothSides(t *testing.T) {
 	onEachStream(t, func(t *testing.T, s byteStream) {
 		for _, limit := range []int{1, 100, chunkSize, 100_000} {
