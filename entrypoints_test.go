@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -139,6 +140,22 @@ func init() {
 		runtime.GC()
 		_, err := fmt.Fprintf(a.File, "%s to %s", a.Text, a.File.Name())
 		return errors.Join(err, a.File.Close())
+	}
+	deeds["accept"] = func(_ context.Context, a deedArgs) error {
+		listener, err := net.FileListener(a.File)
+		if err != nil {
+			return err
+		}
+		defer listener.Close()
+		if err := a.File.Close(); err != nil { // listener has its own
+			return err
+		}
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprint(conn, a.Text)
+		return errors.Join(err, conn.Close())
 	}
 	deeds["close stdio"] = func(ctx context.Context, a deedArgs) error {
 		err := errors.Join(os.Stdout.Close(), os.Stderr.Close())

@@ -42,6 +42,9 @@ func duplicate(stream io.Closer) (inheritable, error) {
 	return os.NewFile(uintptr(dup), file.Name()), nil
 }
 
+// duplicateFile does so with a file that moves as a file.
+func duplicateFile(f *os.File) (inheritable, error) { return duplicate(f) }
+
 // duplicateOther takes the file of a net.Conn or net.Listener.
 func duplicateOther(stream io.Closer) (inheritable, error) {
 	if c, ok := stream.(interface{ File() (*os.File, error) }); ok {

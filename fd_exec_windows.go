@@ -61,6 +61,13 @@ func duplicate(stream io.Closer) (inheritable, error) {
 	return 0, errNoFile
 }
 
+// duplicateFile does so with a file that moves as a file. Fd unties it from this process's completion port, if it was tied:
+// else the child could not tie it to its own, as package net must with a socket.
+func duplicateFile(f *os.File) (inheritable, error) {
+	f.Fd()
+	return duplicate(f)
+}
+
 func duplicateHandle(h windows.Handle) (inheritable, error) {
 	var dup windows.Handle
 	self := windows.CurrentProcess()

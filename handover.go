@@ -139,7 +139,7 @@ func (h *handover) open() error {
 		h.passed = append(h.passed, p)
 	}
 	for _, f := range h.files {
-		fd, err := duplicate(f)
+		fd, err := duplicateFile(f)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -220,6 +221,25 @@ func TestFilesMoveToChild(t *testing.T) {
 	if string(got) != "01" {
 		t.Errorf("the file holds %q", got)
 	}
+}
+
+func TestListenersFileMoves(t *testing.T) {
+	skipUnderWine(t, "it can't untie a socket from a completion port, which File does")
+	ctx := procCtx(t)
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	need(t, err)
+	defer listener.Close()
+	f, err := listener.File()
+	need(t, err)
+	p := spawnIt(t, entryDeed, deedArgs{Do: "accept", Text: "hello", File: f}, nil)
+	need(t, listener.Close()) // it's the child's alone
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	need(t, err)
+	defer conn.Close()
+	if got, err := io.ReadAll(conn); err != nil || string(got) != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	need(t, p.Wait(ctx))
 }
 
 var entryFiles = Register("files", func(ctx context.Context, files []*os.File) error {

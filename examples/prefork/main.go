@@ -1,6 +1,8 @@
+//go:build unix
+
 // Prefork is an HTTP server in several processes that share one listening socket. A Supervisor keeps them running: a
-// worker that dies takes no requests with it but those that it was serving. SIGHUP, where there is one, replaces all
-// workers by new ones, and refuses no connection meanwhile.
+// worker that dies takes no requests with it but those that it was serving. SIGHUP replaces all workers by new ones, and
+// refuses no connection meanwhile. On Windows Go can't share a socket among processes.
 package main
 
 import (
@@ -172,7 +174,9 @@ func listenAndRun(ctx context.Context, addr string, workers int) error {
 	defer listener.Close()
 	p := &prefork{listener: listener, workers: workers, log: slog.Default()}
 	p.log.Info("listening", "addr", listener.Addr().String())
-	return p.run(ctx, reloads())
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	return p.run(ctx, reload)
 }
 
 func main() {

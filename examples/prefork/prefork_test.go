@@ -16,7 +16,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/go-gipc/gipc"
 )
+
+func TestMain(m *testing.M) {
+	gipc.Init()
+	os.Exit(m.Run())
+}
 
 // startServer runs a server and returns its URL and the channel that reloads it.
 func startServer(t *testing.T, workers int) (url string, reload chan<- os.Signal) {
