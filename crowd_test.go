@@ -23,12 +23,18 @@ func crowded(t *testing.T, w *Writer[[]byte], n int) (cancels []context.CancelFu
 	err := <-results[0]
 	checkIs(t, err, context.Canceled)
 	checkIsNot(t, err, ErrPartial)
-	eventually(t, "the next batch", func() bool {
-		w.out.mu.Lock()
-		defer w.out.mu.Unlock()
-		return len(w.out.batch.puts) > 0
-	})
+	batchBegun(t, w.out)
 	return cancels[1:], results[1:]
+}
+
+// batchBegun waits until the drain has a batch of waiting Puts.
+func batchBegun(t *testing.T, out *outbound) {
+	t.Helper()
+	eventually(t, "a batch", func() bool {
+		out.mu.Lock()
+		defer out.mu.Unlock()
+		return len(out.batch.puts) > 0
+	})
 }
 
 // TestBatchCancelledWholeLeavesWriterUsable: when every Put of a batch is cancelled before its first byte, the next Put
@@ -277,11 +283,7 @@ func TestPartialInBatchLostIsReportedByClose(t *testing.T) {
 	underWay(t, w.out, 3)
 	cancel()
 	checkIs(t, <-first, context.Canceled)
-	eventually(t, "the next batch", func() bool {
-		w.out.mu.Lock()
-		defer w.out.mu.Unlock()
-		return len(w.out.batch.puts) > 0
-	})
+	batchBegun(t, w.out)
 	_, err = io.ReadFull(rs, make([]byte, inPipe*pageSize+1)) // a byte of the second message, whose end has no room
 	check(t, err)
 	cancelHalfway()
