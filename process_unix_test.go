@@ -47,11 +47,21 @@ func TestStopGivesASIGTERMHandlerItsChance(t *testing.T) {
 func TestStopEndsASuspendedChild(t *testing.T) {
 	ctx := procCtx(t)
 	p := upChild(t, ctx, "await ctx", &SpawnOptions{Grace: 50 * time.Millisecond})
-	need(t, p.Signal(syscall.SIGSTOP))
+	suspend(t, p)
 	err := p.Stop(ctx)
 	var e *ExitError
 	if !errors.As(err, &e) || e.Signal != syscall.SIGKILL {
 		t.Error(err)
+	}
+}
+
+// suspend stops a child and waits until it stands still: until then its other threads go on, and may even end it.
+func suspend(t testing.TB, p *Process) {
+	t.Helper()
+	need(t, p.Signal(syscall.SIGSTOP))
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(p.PID(), &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("not stopped: %v, status %#x", err, status)
 	}
 }
 
