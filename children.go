@@ -53,13 +53,15 @@ func (l ChildList) String() string {
 			uptime = c.Uptime.Round(time.Millisecond).String()
 		}
 		if c.LastErr != nil {
-			lastErr = strings.Join(strings.Fields(c.LastErr.Error()), " ") // on one line
+			lastErr = oneLine(c.LastErr.Error())
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%v\t%d\t%s\t%s\n", c.Name, pid, c.State, c.Restarts, uptime, lastErr)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%v\t%d\t%s\t%s\n", oneLine(c.Name), pid, c.State, c.Restarts, uptime, lastErr)
 	}
 	_ = w.Flush()
 	return b.String()
 }
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // child is one child of a supervisor, in all its incarnations.
 type child struct {

@@ -142,6 +142,8 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 			return second(Spawn(ctx, entryCargo, c, opts))
 		}, context.Canceled, ""},
 		"start timeout":      {spawnWith(&SpawnOptions{Env: withInit("block"), StartTimeout: 20 * time.Millisecond}, nil), ErrNotReady, "within 20ms"},
+		"negative grace":     {spawnWith(&SpawnOptions{Grace: -1}, nil), nil, "Grace -1ns"},
+		"negative timeout":   {spawnWith(&SpawnOptions{StartTimeout: -1}, nil), nil, "StartTimeout -1ns"},
 		"spinning init":      {spawnWith(&SpawnOptions{Env: withInit("spin"), StartTimeout: 20 * time.Millisecond}, nil), ErrNotReady, "within 20ms"},
 		"init exits":         {spawnWith(&SpawnOptions{Env: withInit("exit 9"), Stderr: new(strings.Builder)}, nil), ErrNotReady, "exited with code 9; its last words: no configuration"},
 		"init exits with 0":  {spawnWith(&SpawnOptions{Env: withInit("exit 0")}, nil), ErrNotReady, "exited with code 0"},

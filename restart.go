@@ -58,7 +58,7 @@ func nameAt(i int, names ...string) string {
 // back at the same moment. The zero value is good.
 type Backoff struct {
 	Min     time.Duration // before the first restart; 0: 100 ms
-	Max     time.Duration // 0: 10 s, or Min if that is more
+	Max     time.Duration // not below Min; 0: 10 s, or Min if that is more
 	Healthy time.Duration // after running that long, a child starts at Min again; 0: SupervisorOptions.Window
 }
 

@@ -179,6 +179,9 @@ func (s *starter) start(ctx context.Context, args any) (_ *Process, err error) {
 	if !initialized.Load() {
 		return nil, ErrNotInitialized
 	}
+	if err := s.opts.check(); err != nil {
+		return nil, err
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -193,15 +196,22 @@ func (s *starter) start(ctx context.Context, args any) (_ *Process, err error) {
 	return p, err
 }
 
+func (o *SpawnOptions) check() error {
+	if o.Grace < 0 || o.StartTimeout < 0 {
+		return fmt.Errorf("a duration is negative (Grace %v, StartTimeout %v)", o.Grace, o.StartTimeout)
+	}
+	return nil
+}
+
 func (s *starter) setDefaults() {
 	o := &s.opts
 	if o.Name == "" {
 		o.Name = s.entrypoint
 	}
-	if o.Grace <= 0 {
+	if o.Grace == 0 {
 		o.Grace = defaultGrace
 	}
-	if o.StartTimeout <= 0 {
+	if o.StartTimeout == 0 {
 		o.StartTimeout = defaultStartTimeout
 	}
 }

@@ -46,6 +46,8 @@ func (o *SupervisorOptions) resolve() error {
 		return fmt.Errorf("Strategy is %v", o.Strategy)
 	case o.Window < 0 || b.Min < 0 || b.Max < 0 || b.Healthy < 0:
 		return errors.New("a duration is negative")
+	case b.Max != 0 && b.Min > b.Max:
+		return fmt.Errorf("Backoff.Min is %v, above Max, %v", b.Min, b.Max)
 	}
 	if o.MaxRestarts == 0 {
 		o.MaxRestarts = defaultMaxRestarts
@@ -115,6 +117,10 @@ func Child[A any](e *Entrypoint[A], args func(context.Context) (A, error), opts 
 		c.err = fmt.Errorf("child %s: Restart is %v", e.name, c.opts.Restart)
 	case c.opts.Liveness < 0:
 		c.err = fmt.Errorf("child %s: Liveness is negative", e.name)
+	default:
+		if err := c.spawn.check(); err != nil {
+			c.err = fmt.Errorf("child %s: %w", e.name, err)
+		}
 	}
 	if c.err != nil {
 		return c

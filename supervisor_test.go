@@ -828,6 +828,7 @@ func TestSupervisorMisuse(t *testing.T) {
 		"no args":        Child(entryDeed, nil, nil),
 		"restart":        Child(entryDeed, args, &ChildOptions{Restart: 3}),
 		"minus liveness": Child(entryDeed, args, &ChildOptions{Liveness: -1}),
+		"minus grace":    Child(entryDeed, args, &ChildOptions{Spawn: &SpawnOptions{Grace: -1}}),
 	} {
 		f := newFakes()
 		if err := s.Start(f.spec("good", plan{}), spec); err == nil || errors.Is(err, ErrStopped) {
@@ -842,6 +843,7 @@ func TestSupervisorMisuse(t *testing.T) {
 	}
 	for name, o := range map[string]SupervisorOptions{
 		"strategy": {Strategy: 3}, "window": {Window: -1}, "min": {Backoff: Backoff{Min: -1}},
+		"min above max": {Backoff: Backoff{Min: 2 * time.Second, Max: time.Second}},
 	} {
 		func() {
 			defer func() {
@@ -857,12 +859,12 @@ func TestSupervisorMisuse(t *testing.T) {
 func TestChildListTable(t *testing.T) {
 	l := ChildList{
 		{Name: "db", PID: 71, State: ChildRunning, Uptime: 90 * time.Second},
-		{Name: "worker#2", State: ChildBackingOff, Restarts: 12, LastErr: errors.New("two\nlines")},
+		{Name: "worker\n#2", State: ChildBackingOff, Restarts: 12, LastErr: errors.New("two\nlines")},
 	}
 	want := "" +
-		"NAME      PID  STATE        RESTARTS  UPTIME  LAST ERROR\n" +
-		"db        71   running      0         1m30s   -\n" +
-		"worker#2  -    backing off  12        -       two lines\n"
+		"NAME       PID  STATE        RESTARTS  UPTIME  LAST ERROR\n" +
+		"db         71   running      0         1m30s   -\n" +
+		"worker #2  -    backing off  12        -       two lines\n"
 	if got := l.String(); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
