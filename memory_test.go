@@ -122,13 +122,14 @@ func TestIdleEndsHoldNoBuffers(t *testing.T) {
 			bounded(t)
 			n := scaled(s.n)
 			ctx, cancel := context.WithCancel(t.Context())
+			message := pattern(64 << 10)
 			before := heap()
 			var waiting sync.WaitGroup
 			ends := make([]func() error, 0, n)
 			for range n {
 				rs, ws := s.open()
 				r, w := NewReader(rs, rawOptions), NewWriter(ws, rawOptions)
-				wait := started(func() error { return w.Put(ctx, pattern(64<<10)) })
+				wait := started(func() error { return w.Put(ctx, message) })
 				_, err := r.Get(ctx) // so that it has had something to keep
 				check(t, errors.Join(err, <-wait))
 				waiting.Go(func() { _, _ = r.Get(ctx) }) // until the end

@@ -204,15 +204,18 @@ func (out *outbound) writeAlone(ctx context.Context, p *put) error {
 		}
 	}
 
+	rest := len(head) + len(body)
 	out.mu.Lock()
-	defer out.mu.Unlock()
 	out.stats.Writes += calls
 	out.ops--
-	rest := len(head) + len(body)
-	switch {
-	case rest == 0:
+	if rest == 0 {
 		out.count(p)
-		err = nil
+		out.passOn()
+		out.mu.Unlock()
+		return nil
+	}
+	defer out.mu.Unlock()
+	switch {
 	case err != errInterrupted:
 		return out.breakOff(err)
 	case rest < p.size() || p.feeding:

@@ -97,10 +97,12 @@ type interrupter struct {
 // again and again, and registering costs allocations. Only a weak reference is registered, so that an end which was
 // dropped without Close can still be collected.
 func (i *interrupter) arm(ctx context.Context) {
-	done := ctx.Done()
-	if done == nil || done == i.done || i.setDeadline == nil {
-		return
+	if done := ctx.Done(); done != i.done && done != nil && i.setDeadline != nil {
+		i.register(ctx, done)
 	}
+}
+
+func (i *interrupter) register(ctx context.Context, done <-chan struct{}) {
 	i.done = done
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -136,7 +138,7 @@ func (i *interrupter) fire() {
 
 // settle turns the error of a read or write into what source and sink promise.
 func (i *interrupter) settle(err error) error {
-	if err == nil || i.setDeadline == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+	if i.setDeadline == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
 	i.deadline.Lock()
@@ -185,7 +187,10 @@ type streamSink struct {
 func (s *streamSink) write(ctx context.Context, head, body []byte) (int, error) {
 	s.wake.arm(ctx)
 	n, err := writeBoth(s.stream, head, body)
-	return n, s.wake.settle(err)
+	if err != nil {
+		err = s.wake.settle(err)
+	}
+	return n, err
 }
 
 func (s *streamSink) interruptible() bool { return s.wake.setDeadline != nil }
@@ -217,17 +222,20 @@ func readSome(r io.Reader, mem lender) (int, error) {
 	return n, err
 }
 
+// writeBoth writes head, then body, in pieces that the system takes well: of at most maxWrite bytes, and in whole pages if
+// long. Of nothing it makes no write: on Windows a reader would take that for the end.
 func writeBoth(w io.Writer, head, body []byte) (int, error) {
+	if len(body) == 0 && 0 < len(head) && len(head) <= chunkSize {
+		return writePiece(w, head)
+	}
 	n, err := writePieces(w, head)
-	if err != nil || len(body) == 0 {
+	if err != nil {
 		return n, err
 	}
 	m, err := writePieces(w, body)
 	return n + m, err
 }
 
-// writePieces writes p in pieces that the system takes well: of at most maxWrite bytes, and in whole pages if long.
-// It takes no stream's word for more bytes than that was given, or for an end without an error.
 func writePieces(w io.Writer, p []byte) (written int, err error) {
 	for len(p) > 0 && err == nil {
 		piece := p[:min(len(p), maxWrite)]
@@ -235,17 +243,25 @@ func writePieces(w io.Writer, p []byte) (written int, err error) {
 			piece = piece[:len(piece)&^(pageSize-1)]
 		}
 		var n int
-		n, err = w.Write(piece)
-		switch {
-		case n < 0 || n > len(piece):
-			return written, fmt.Errorf("the stream's Write of %d bytes returned %d", len(piece), n)
-		case n < len(piece) && err == nil:
-			err = io.ErrShortWrite
-		}
+		n, err = writePiece(w, piece)
 		p = p[n:]
 		written += n
 	}
 	return written, err
+}
+
+// writePiece takes no stream's word for more bytes than it was given, or for an end without an error.
+func writePiece(w io.Writer, p []byte) (int, error) {
+	n, err := w.Write(p)
+	switch {
+	case n == len(p):
+		return n, err
+	case n < 0 || n > len(p):
+		return 0, fmt.Errorf("the stream's Write of %d bytes returned %d", len(p), n)
+	case err == nil:
+		err = io.ErrShortWrite
+	}
+	return n, err
 }
 
 // pumpSource reads a stream without deadlines. A goroutine of its own sits in each Read, so that a Get can leave when its

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,6 +134,31 @@ func TestStreamThatBreaksItsContractIsAnError(t *testing.T) {
 				}
 				_ = w.Close() // may report the same
 			})
+		}
+	}
+}
+
+// Nothing is no write: a pipe of Windows would deliver it, and a reader would take it for the end.
+func TestWriteIsOfWholePagesAndNeverOfNothing(t *testing.T) {
+	for _, c := range []struct {
+		head, body int
+		want       []int
+	}{
+		{0, 0, nil},
+		{10, 0, []int{10}},
+		{0, 10, []int{10}},
+		{10, 10, []int{10, 10}},
+		{chunkSize, 0, []int{chunkSize}},
+		{chunkSize + 10, 0, []int{chunkSize, 10}},
+		{10, 2*chunkSize + pageSize + 10, []int{10, 2*chunkSize + pageSize, 10}},
+	} {
+		var sizes []int
+		n, err := writeBoth(&fakeStream{write: func(p []byte) (int, error) {
+			sizes = append(sizes, len(p))
+			return len(p), nil
+		}}, make([]byte, c.head), make([]byte, c.body))
+		if n != c.head+c.body || err != nil || !slices.Equal(sizes, c.want) {
+			t.Errorf("head %d, body %d: wrote %v, %d in all, %v; want %v", c.head, c.body, sizes, n, err, c.want)
 		}
 	}
 }
