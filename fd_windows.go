@@ -44,8 +44,8 @@ type usedPipe struct {
 	*os.File
 	rc        syscall.RawConn
 	peek      func(fd uintptr)
-	measure   func(fd uintptr)
-	available uint32 // what peek found of bytes to read, or measure of room for them
+	askRoom   func(fd uintptr)
+	available uint32 // what peek found of bytes to read, or askRoom of room for them
 	err       error
 }
 
@@ -90,7 +90,7 @@ func (f *pipeFile) use() (*usedPipe, error) {
 		return nil, err
 	}
 	u.peek = func(fd uintptr) { u.available, u.err = peekPipe(fd) }
-	u.measure = func(fd uintptr) { u.available, u.err = pipeRoom(fd) }
+	u.askRoom = func(fd uintptr) { u.available, u.err = pipeRoom(fd) }
 	if !f.deadline.IsZero() {
 		_ = u.SetReadDeadline(f.deadline)
 		f.deadline = time.Time{} // from now on it is the file's
@@ -135,7 +135,7 @@ func (f *pipeFile) room() int {
 		return 0
 	}
 	u.available, u.err = 0, nil
-	if u.rc.Control(u.measure) != nil || u.err != nil {
+	if u.rc.Control(u.askRoom) != nil || u.err != nil {
 		return 0
 	}
 	return int(u.available)

@@ -10,14 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// countFDs counts the open descriptors of this process.
-func countFDs(t testing.TB) int {
-	t.Helper()
-	list, err := os.ReadDir("/dev/fd")
-	need(t, err)
-	return len(list)
-}
-
 // roughlyOpen counts what openDescriptors counts, which isn't exact everywhere.
 func roughlyOpen(t testing.TB) int { return openDescriptors(t) }
 

@@ -7,10 +7,8 @@ import (
 	"testing"
 )
 
-// countFDs can't be told exactly: the threads that Go starts have handles. TestNoHandleIsLeaked counts over many cycles.
-func countFDs(testing.TB) int { return 0 }
-
-// openDescriptors, as countFDs.
+// openDescriptors can't be told exactly: the threads that Go starts have handles. TestNoHandleIsLeaked counts over many
+// cycles.
 func openDescriptors(testing.TB) int { return 0 }
 
 // roughlyOpen counts handles, also those of Go's threads.

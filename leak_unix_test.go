@@ -37,6 +37,7 @@ func descriptors(t testing.TB) (fds []int) {
 	return fds
 }
 
+// openDescriptors counts them.
 func openDescriptors(t testing.TB) int {
 	t.Helper()
 	return len(descriptors(t))

@@ -193,7 +193,7 @@ func TestSupervisedWorkersKilledAtRandom(t *testing.T) {
 	if testing.Short() {
 		duration = 2 * time.Second
 	}
-	fds, goroutines := countFDs(t), runtime.NumGoroutine()
+	fds, goroutines := openDescriptors(t), runtime.NumGoroutine()
 	const workers = 8
 	d := &dispatcher{acked: map[int]int{}}
 	var feeders sync.WaitGroup
@@ -246,12 +246,12 @@ func TestSupervisedWorkersKilledAtRandom(t *testing.T) {
 		t.Errorf("%d jobs are left, %d open; killed: %v", len(d.failed), d.open, perName)
 	}
 	t.Logf("%d jobs, %d kills %v, %d restarts", d.next, len(killed), perName, log.count(EventRestarting))
-	noMoreThan(t, "descriptors", fds, func() int { return countFDs(t) })
+	noMoreThan(t, "descriptors", fds, func() int { return openDescriptors(t) })
 	noMoreThan(t, "goroutines", goroutines, runtime.NumGoroutine)
 }
 
 func TestSupervisedCrashAtOnceMeetsLimit(t *testing.T) {
-	fds := countFDs(t)
+	fds := openDescriptors(t)
 	s, log := superviseIt(t, SupervisorOptions{MaxRestarts: 100, Window: time.Hour, Backoff: Backoff{Min: 1, Max: 1}})
 	need(t, s.Start(deedChild("steady", "await ctx", ChildOptions{}, SpawnOptions{})))
 	need(t, s.Start(deedChild("crasher", "stderr", ChildOptions{}, SpawnOptions{}))) // exits with code 3
@@ -267,7 +267,7 @@ func TestSupervisedCrashAtOnceMeetsLimit(t *testing.T) {
 	if e := log.awaitKind(t, EventStopped, "steady", 1); e.Err != nil {
 		t.Errorf("the other child was stopped: %v", e)
 	}
-	noMoreThan(t, "descriptors", fds, func() int { return countFDs(t) })
+	noMoreThan(t, "descriptors", fds, func() int { return openDescriptors(t) })
 }
 
 // A child that ignores its ctx is ended within its grace, and named; the others stop well, in order.
@@ -364,7 +364,7 @@ func TestSupervisedFreshArguments(t *testing.T) {
 
 // A start that fails is a failure like any other, and leaves no end open.
 func TestSupervisedStartFails(t *testing.T) {
-	fds := countFDs(t)
+	fds := openDescriptors(t)
 	why := errors.New("no input")
 	s, log := superviseIt(t, SupervisorOptions{MaxRestarts: 2, Backoff: Backoff{Min: 1, Max: 1}})
 	need(t, s.Start(Child(entryDeed, func(context.Context) (deedArgs, error) { return deedArgs{}, why }, nil)))
@@ -391,7 +391,7 @@ func TestSupervisedStartFails(t *testing.T) {
 		need(t, d.CloseNow())
 	}
 	runtime.GC() // the reading ends of os.Pipe above
-	noMoreThan(t, "descriptors", fds, func() int { runtime.GC(); return countFDs(t) })
+	noMoreThan(t, "descriptors", fds, func() int { runtime.GC(); return openDescriptors(t) })
 }
 
 func TestSupervisedReady(t *testing.T) {
