@@ -280,12 +280,19 @@ func newWriter[T any](stream io.WriteCloser, o Options[T]) *Writer[T] {
 // A value that can't be encoded (*EncodeError) and one that is too large (*TooLargeError) send nothing. If the reading end
 // is closed, the error matches ErrPeerClosed.
 func (w *Writer[T]) Put(ctx context.Context, v T) error {
-	return w.wrap(ctx, "put", w.put(ctx, v, false))
+	p := newPut()
+	body, err := w.encode(p, v)
+	if err == nil {
+		err = w.out.send(ctx, p, body)
+	}
+	p.free()
+	return w.wrap(ctx, "put", err)
 }
 
-func (w *Writer[T]) put(ctx context.Context, v T, feeding bool) error {
+// putFed is Put for a value that a channel of Chan has taken.
+func (w *Writer[T]) putFed(ctx context.Context, v T) error {
 	p := newPut()
-	p.feeding = feeding
+	p.feeding = true
 	body, err := w.encode(p, v)
 	if err == nil {
 		err = w.out.send(ctx, p, body)
@@ -348,7 +355,7 @@ func (w *Writer[T]) feed(ctx context.Context, in <-chan T, stop <-chan struct{})
 			if !more {
 				return w.out.waitSent(ctx)
 			}
-			if err := w.put(ctx, v, true); err != nil {
+			if err := w.putFed(ctx, v); err != nil {
 				return err
 			}
 		case <-ctx.Done():

@@ -106,6 +106,8 @@ const copyLimit = 4*chunkSize - shortHeader
 
 // send sends a message. It blocks until all of it is in the stream or, where it fits into the buffer, in the queue. The
 // payload is what follows shortHeader bytes in p.room, and then body.
+//
+// Where nobody else is writing, it writes on its caller's goroutine: the fast path, without a switch to another one.
 func (out *outbound) send(ctx context.Context, p *put, body []byte) error {
 	n := len(p.room) - shortHeader + len(body)
 	if n > out.maxMessage {
@@ -133,11 +135,17 @@ func (out *outbound) send(ctx context.Context, p *put, body []byte) error {
 		return nil
 	}
 	out.ops++
-	if !out.writing && out.crowd == 0 && out.dst.interruptible() {
-		out.writing = true
-		out.mu.Unlock()
-		return out.writeAlone(ctx, p)
+	if out.writing || out.crowd > 0 || !out.dst.interruptible() {
+		return out.sendInLine(ctx, p)
 	}
+	out.writing = true
+	out.mu.Unlock()
+	n, err := out.dst.write(ctx, p.frame, p.body)
+	return out.wroteAlone(ctx, p, n, err)
+}
+
+// sendInLine waits until another goroutine has written p, or writes it together with others. It unlocks mu.
+func (out *outbound) sendInLine(ctx context.Context, p *put) error {
 	out.line = append(out.line, p)
 	if out.crowd > 0 && out.dst.interruptible() {
 		out.writeTogether(ctx, p)
@@ -190,32 +198,25 @@ func (out *outbound) startDrain() {
 	}
 }
 
-// writeAlone writes p on its caller's goroutine: the fast path, without a switch to another one.
-func (out *outbound) writeAlone(ctx context.Context, p *put) error {
-	head, body, calls := p.frame, p.body, uint64(0)
-	var err error
-	for {
-		var n int
+// wroteAlone ends what send began, when a first write has written n bytes of p and returned err.
+func (out *outbound) wroteAlone(ctx context.Context, p *put, n int, err error) error {
+	head, body := cut(p.frame, p.body, n)
+	calls := uint64(1)
+	for err == errInterrupted && ctx.Err() == nil {
 		n, err = out.dst.write(ctx, head, body)
-		calls++
 		head, body = cut(head, body, n)
-		if err != errInterrupted || ctx.Err() != nil {
-			break
-		}
+		calls++
 	}
 
-	rest := len(head) + len(body)
 	out.mu.Lock()
+	defer out.mu.Unlock()
 	out.stats.Writes += calls
 	out.ops--
-	if rest == 0 {
-		out.count(p)
-		out.passOn()
-		out.mu.Unlock()
-		return nil
-	}
-	defer out.mu.Unlock()
+	rest := len(head) + len(body)
 	switch {
+	case rest == 0:
+		out.count(p)
+		err = nil
 	case err != errInterrupted:
 		return out.breakOff(err)
 	case rest < p.size() || p.feeding:
