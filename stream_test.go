@@ -150,7 +150,7 @@ func TestWriteIsOfWholePagesAndNeverOfNothing(t *testing.T) {
 		{10, 10, []int{10, 10}},
 		{chunkSize, 0, []int{chunkSize}},
 		{chunkSize + 10, 0, []int{chunkSize, 10}},
-		{10, 2*chunkSize + pageSize + 10, []int{10, 2*chunkSize + pageSize, 10}},
+		{10, chunkSize + 10, []int{10, chunkSize, 10}},
 	} {
 		var sizes []int
 		n, err := writeBoth(&fakeStream{write: func(p []byte) (int, error) {
