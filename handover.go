@@ -267,7 +267,7 @@ func (w *walker) value(v reflect.Value, path string, depth int) error {
 		return nil
 	}
 	if depth > maxDepth {
-		return fmt.Errorf("%s: arguments are nested more than %d deep, or contain themselves", path[:40], maxDepth)
+		return fmt.Errorf("%s: arguments are nested more than %d deep, or contain themselves", path[:min(len(path), 40)], maxDepth)
 	}
 	depth++
 	switch t.Kind() {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -209,4 +210,13 @@ func panicOf(f func()) (err error) {
 	}()
 	f()
 	return nil
+}
+
+func TestArgumentsThatContainThemselvesAreAnError(t *testing.T) {
+	var c cargo
+	c.Any = &c.Any // each round adds nothing to the path
+	err := walk(reflect.ValueOf(&c), func(any, string) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "contain themselves") {
+		t.Error(err)
+	}
 }

@@ -6,9 +6,13 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+func underWine() bool {
+	return windows.NewLazySystemDLL("ntdll.dll").NewProc("wine_get_version").Find() == nil
+}
+
 // skipUnderWine skips a test of what Windows does and Wine doesn't. docs/platforms.md lists them.
 func skipUnderWine(t testing.TB, reason string) {
-	if windows.NewLazySystemDLL("ntdll.dll").NewProc("wine_get_version").Find() == nil {
+	if underWine() {
 		t.Helper()
 		t.Skip("under Wine: " + reason)
 	}
