@@ -31,6 +31,7 @@ type inherited struct {
 	fds     []uintptr
 	control *control
 	began   chan beginning // receives one
+	mayRun  chan struct{}  // closed by order
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 }
@@ -43,7 +44,7 @@ type beginning struct {
 
 func newInherited(fds []uintptr) *inherited {
 	in, out := openEnd(fds[controlIn], true), openEnd(fds[controlOut], true)
-	c := &inherited{fds: fds, control: newControl(in, out, math.MaxInt), began: make(chan beginning, 1)}
+	c := &inherited{fds: fds, control: newControl(in, out, math.MaxInt), began: make(chan beginning, 1), mayRun: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), entrypointKey{}, c))
 	return c
 }
@@ -59,6 +60,9 @@ func (c *inherited) serve() {
 	for err == nil {
 		var o order
 		err = c.control.receive(context.Background(), &o)
+		if err == nil && o.Run {
+			close(c.mayRun)
+		}
 		if err == nil && o.Stop {
 			c.cancel(errAsked)
 		}
@@ -94,18 +98,29 @@ func (c *inherited) run() {
 		c.tell(*refused)
 		os.Exit(exitFailed)
 	}
-	if !c.tell(report{Ready: true}) {
+	if !c.tell(report{Ready: true}) || !c.awaitRun() {
 		os.Exit(exitNoParent)
 	}
 	err := callEntrypoint(c.ctx, call)
 	end := c.outcome(err)
 	c.cancel(nil)
-	call.finish(b.Grace)
+	call.finish()
 	c.tell(end)
 	if end.Failed {
 		os.Exit(exitFailed)
 	}
 	os.Exit(0)
+}
+
+// awaitRun waits until Spawn can't fail any more: until then nothing may be read from the ends that came with the arguments.
+// It returns false if the parent is gone.
+func (c *inherited) awaitRun() bool {
+	select {
+	case <-c.mayRun:
+		return true
+	case <-orphaned:
+		return false
+	}
 }
 
 // tell sends a report. It says whether the parent is there to read it.
@@ -149,6 +164,7 @@ func (c *inherited) outcome(err error) report {
 	switch {
 	case errors.Is(err, context.Canceled):
 		r.Ctx = ctxCanceled
+		r.Asked = c.ctx.Err() != nil
 	case errors.Is(err, context.DeadlineExceeded):
 		r.Ctx = ctxDeadline
 	}
@@ -161,13 +177,12 @@ type call struct {
 	halves []half // that came with the arguments
 }
 
-// finish sends what the entrypoint left in the buffers of its Writers, for at most grace.
-func (c *call) finish(grace time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
-	defer cancel()
+// finish sends what the entrypoint left in the buffers of its Writers. It blocks until their readers have made room, or
+// are gone; a parent that doesn't want to wait any longer ends this process.
+func (c *call) finish() {
 	for _, h := range c.halves {
 		if out, ok := h.(*outbound); ok {
-			_ = out.waitSent(ctx) // its reader may be gone, or full: nobody is left to be told
+			_ = out.waitSent(context.Background()) // its reader may be gone: nobody is left to be told
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,5 +96,33 @@ func TestBrokenWriterDoesNotDelayTheEndOfItsChild(t *testing.T) {
 			defer cancel()
 			need(t, p.Wait(soon)) // "write on" returns as soon as it meets ErrPeerClosed
 		})
+	}
+}
+
+// What an entrypoint has left in the buffers of its Writers is sent, however slow its reader is.
+func TestQueuedMessagesOutlastTheGrace(t *testing.T) {
+	ctx := procCtx(t)
+	const n, grace = 1000, 50 * time.Millisecond
+	text := strings.Repeat("x", 1000) // in all, more than the pipe holds
+	r, w := pipeOf(t, &Options[string]{Buffer: 4 << 20})
+	p := spawnIt(t, entryDeed, deedArgs{Do: "count", Out: w, N: n, Text: text}, &SpawnOptions{Grace: grace})
+	late, cancel := context.WithTimeout(ctx, 4*grace)
+	defer cancel()
+	needIs(t, p.Wait(late), context.DeadlineExceeded)
+	for i := range n {
+		if got := get(t, ctx, r); got != fmt.Sprint(text, i) {
+			t.Fatalf("message %d is %.20q", i, got)
+		}
+	}
+	need(t, p.Wait(ctx))
+
+	// Nobody reads, and it is asked to stop: Stop says so.
+	_, w = pipeOf(t, &Options[string]{Buffer: 4 << 20})
+	counted, say := stringPipe(t)
+	p = spawnIt(t, entryDeed, deedArgs{Do: "count", Out: w, N: n, Text: text, Rest: []*Writer[string]{say}}, &SpawnOptions{Grace: grace})
+	get(t, ctx, counted)
+	var e *ExitError
+	if err := p.Stop(ctx); !errors.As(err, &e) || !strings.Contains(err.Error(), "did not stop within") {
+		t.Error(err)
 	}
 }

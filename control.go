@@ -25,6 +25,7 @@ type hello struct {
 
 // order is what the parent sends later.
 type order struct {
+	Run  bool // the entrypoint: comes first, when the child has said that it is ready
 	Stop bool
 	Ping bool // answer with a Pong
 }
@@ -36,7 +37,8 @@ type report struct {
 	Refused refusal
 	Failed  bool   // the entrypoint returned an error
 	Text    string // of that error, or details of the refusal
-	Ctx     ctxEnd // which error of its ctx that error was
+	Ctx     ctxEnd // which error of a ctx that error was
+	Asked   bool   // it was the error of the entrypoint's ctx, which had ended
 	Pong    bool   // the answer to a Ping, and nothing else
 	Serving bool   // the entrypoint called Ready, and nothing else
 }

@@ -90,6 +90,11 @@ func init() {
 				return err
 			}
 		}
+		for _, w := range a.Rest {
+			if err := w.Put(ctx, "counted"); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 	deeds["read one"] = func(ctx context.Context, a deedArgs) error {
@@ -202,6 +207,10 @@ func init() {
 	waiting("await ctx and fail", func(ctx context.Context, _ deedArgs) error {
 		<-ctx.Done()
 		return fmt.Errorf("failed after %v", context.Cause(ctx))
+	})
+	waiting("await ctx and time out", func(ctx context.Context, _ deedArgs) error {
+		<-ctx.Done()
+		return fmt.Errorf("3 orders not saved: %w", context.DeadlineExceeded)
 	})
 	waiting("await ctx, well", func(ctx context.Context, _ deedArgs) error {
 		<-ctx.Done()

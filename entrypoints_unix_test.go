@@ -9,12 +9,28 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 func init() {
 	deeds["ignore SIGTERM"] = func(ctx context.Context, a deedArgs) error {
 		signal.Ignore(syscall.SIGTERM)
 		return deeds["ignore ctx"](ctx, a)
+	}
+	deeds["leave group"] = func(ctx context.Context, a deedArgs) error {
+		cmd := stranger() // stays in the group
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		parents, err := unix.Getpgid(os.Getppid())
+		if err != nil {
+			return err
+		}
+		if err := syscall.Setpgid(0, parents); err != nil {
+			return err
+		}
+		return deeds["ignore SIGTERM"](ctx, a)
 	}
 	deeds["catch SIGTERM"] = func(ctx context.Context, a deedArgs) error {
 		got := make(chan os.Signal, 1)

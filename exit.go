@@ -46,7 +46,7 @@ func (e *ExitError) Unwrap() error { return e.Err }
 // asAsked says whether the entrypoint did no more than return the error of its ended ctx.
 func (e *ExitError) asAsked() bool {
 	var remote *remoteError
-	return e.Code == exitFailed && errors.As(e.Err, &remote) && remote.is != nil
+	return e.Code == exitFailed && errors.As(e.Err, &remote) && remote.asked
 }
 
 func lastLine(text []byte) string {
@@ -56,8 +56,9 @@ func lastLine(text []byte) string {
 
 // remoteError is an entrypoint's error in its parent.
 type remoteError struct {
-	text string
-	is   error // the ctx error it was
+	text  string
+	is    error // the ctx error it was
+	asked bool  // it was that of the entrypoint's own ctx
 }
 
 func (e *remoteError) Error() string { return e.text }
@@ -80,7 +81,7 @@ func (p *Process) exitError(failure error) error {
 	case len(p.crash) > 0:
 		e.Panic, e.Stack = explainCrash(p.crash, e.Stderr)
 	case p.last.Failed && e.Code == exitFailed:
-		e.Err = &remoteError{text: p.last.Text, is: p.last.Ctx.asError()}
+		e.Err = &remoteError{text: p.last.Text, is: p.last.Ctx.asError(), asked: p.last.Asked}
 	case p.reason != nil:
 		e.Err = p.reason
 	}

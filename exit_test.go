@@ -121,60 +121,6 @@ func TestStderrTailIsTheLast16KiB(t *testing.T) {
 	}
 }
 
-// writerFunc is a function that is written to.
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-func TestOutputWriterThatFailsHarmsNobody(t *testing.T) {
-	ctx := procCtx(t)
-	full := errors.New("disk full")
-	calls := 0
-	fails := writerFunc(func(p []byte) (int, error) { calls++; return 0, full })
-	said := strings.Repeat("x", 300<<10) // above what a pipe holds: somebody must read on
-	p := spawnIt(t, entryDeed, deedArgs{Do: "stderr", Text: said}, &SpawnOptions{Stderr: fails})
-	err := p.Wait(ctx)
-	var e *ExitError
-	if !errors.Is(err, full) || !errors.As(err, &e) || e.Code != 0 || !strings.Contains(err.Error(), "stderr: disk full") {
-		t.Error(err)
-	}
-	if string(e.Stderr) != said[:maxTail] || calls != 1 {
-		t.Errorf("%d bytes kept, %d calls", len(e.Stderr), calls)
-	}
-}
-
-func TestOutputWriterThatBlocksHoldsNobody(t *testing.T) {
-	t.Parallel() // most of it is waiting
-	ctx := procCtx(t)
-	release := make(chan struct{})
-	defer close(release)
-	blocks := writerFunc(func(p []byte) (int, error) { <-release; return len(p), nil })
-	p := spawnIt(t, entryDeed, deedArgs{Do: "stderr", Text: "x"}, &SpawnOptions{Stderr: blocks})
-	err := p.Wait(ctx)
-	needIs(t, err, errWriterBlocks)
-	if code, exited := p.ExitCode(); code != 0 || !exited {
-		t.Errorf("code %d, exited %v", code, exited)
-	}
-
-	// Nor does it hold a Spawn that fails.
-	_, err = Spawn(ctx, entryDeed, deedArgs{Do: "nothing"}, &SpawnOptions{Env: withInit("exit 9"), Stdout: blocks, Stderr: blocks})
-	needIs(t, err, ErrNotReady)
-}
-
-func TestStrayOutputHarmsNothing(t *testing.T) {
-	ctx := procCtx(t)
-	var out, errOut bytes.Buffer
-	r, w := stringPipe(t)
-	p := spawnIt(t, entryDeed, deedArgs{Do: "close stdio", Out: w}, &SpawnOptions{Env: withInit("print"), Stdout: &out, Stderr: &errOut})
-	if got := get(t, ctx, r); got != "still here" {
-		t.Error(got)
-	}
-	need(t, p.Wait(ctx))
-	if out.String() != "init says hello\n" || errOut.String() != "init says hello there\n" {
-		t.Errorf("%q, %q", &out, &errOut)
-	}
-}
-
 func TestKillAndTerminateAreToldApart(t *testing.T) {
 	ctx := procCtx(t)
 	for name, c := range map[string]struct {

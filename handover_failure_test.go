@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -218,5 +219,30 @@ func TestArgumentsThatContainThemselvesAreAnError(t *testing.T) {
 	err := walk(reflect.ValueOf(&c), func(any, string) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "contain themselves") {
 		t.Error(err)
+	}
+}
+
+// Until Spawn has heard that its child is ready, and so can't fail any more, the child reads nothing.
+func TestSpawnThatFailsHasMovedNothingWheneverItsCtxEnds(t *testing.T) {
+	ctx := procCtx(t)
+	for i := range 100 {
+		r, w := stringPipe(t)
+		need(t, w.Put(ctx, "x"))
+		need(t, w.Close())
+		spawnCtx, cancel := context.WithCancel(ctx)
+		begun := writerFunc(func(p []byte) (int, error) { // less than a millisecond before the child is ready
+			time.AfterFunc(time.Duration(i)*10*time.Microsecond, cancel)
+			return len(p), nil
+		})
+		p, err := Spawn(spawnCtx, entryDeed, deedArgs{Do: "read one", In: r}, &SpawnOptions{
+			Env: withInit("print"), Stdout: begun, Stderr: io.Discard,
+		})
+		if err == nil {
+			_ = p.Wait(ctx)
+			continue
+		}
+		if got, errGet := r.Get(ctx); got != "x" {
+			t.Errorf("%d: got %q, %v after %v", i, got, errGet, err)
+		}
 	}
 }

@@ -17,6 +17,9 @@ import (
 // write ends of stdout and stderr for as long as it lives.
 const drainDelay = time.Second
 
+// endingTime is how long a kill may take to end a child and all that serves it, before it counts as without effect.
+const endingTime = 4 * drainDelay
+
 // Process is a child process; Spawn makes it. Its methods may be called from any number of goroutines at once, and after
 // the child has ended. Nothing needs to be released.
 type Process struct {
@@ -124,7 +127,7 @@ func (p *Process) readReports() error {
 	}
 }
 
-// awaitReady tells the child what to do and waits for its answer. When it fails, the child is gone.
+// awaitReady tells the child what to do, waits until it is ready to, and lets it. When it fails, the child is gone.
 func (p *Process) awaitReady(ctx context.Context, first hello, args []byte) error {
 	err := p.begin(ctx, first, args)
 	if err == nil {
@@ -166,10 +169,19 @@ func (p *Process) begin(ctx context.Context, first hello, args []byte) error {
 	}
 	select {
 	case r, ok := <-p.ready:
-		return r.asError(ok)
+		if err := r.asError(ok); err != nil {
+			return err
+		}
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	switch err := p.control.send(ctx, order{Run: true}); {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return errEndedEarly
 }
 
 func (r report) asError(received bool) error {
@@ -211,10 +223,10 @@ func (p *Process) stopWhenTold(ctx context.Context) error {
 	defer cancel()
 	_ = p.control.send(sendCtx, order{Stop: true}) // a child that can't be asked is terminated
 
-	if p.exitsWithin(time.Until(deadline) * 3 / 4) {
+	if p.exitsWithin(time.Until(deadline) / 4 * 3) {
 		return nil
 	}
-	p.setReason(fmt.Errorf("terminated: did not stop within %v (%w)", p.opts.Grace*3/4, reason))
+	p.setReason(fmt.Errorf("terminated: did not stop within %v (%w)", p.opts.Grace/4*3, reason))
 	_ = p.Terminate() // it may have ended meanwhile
 	if p.exitsWithin(time.Until(deadline)) {
 		return nil
@@ -227,7 +239,7 @@ func (p *Process) stopWhenTold(ctx context.Context) error {
 // endsSoon waits for the end of a child that was killed, and of all that serves it. False says that not even the kill ended
 // it: it hangs in the kernel, or belongs to another user.
 func (p *Process) endsSoon() bool {
-	timer := time.NewTimer(4 * drainDelay)
+	timer := time.NewTimer(endingTime)
 	defer timer.Stop()
 	select {
 	case <-p.done:

@@ -70,14 +70,15 @@ func TestStopAsksThenTerminatesThenKills(t *testing.T) {
 		text  string // of Stop's error, "": nil
 		grace time.Duration
 	}{
-		"await ctx":          {code: 1, grace: time.Minute},
-		"await ctx and wrap": {code: 1, grace: time.Minute},
-		"await ctx, cause":   {code: 1, grace: time.Minute},
-		"await ctx, well":    {grace: time.Minute},
-		"await ctx and fail": {1, "failed after gipc: the parent asked this process to stop", time.Minute},
-		"ignore ctx":         {-15, "signal 15 (terminated): terminated: did not stop within 600ms (asked to stop)", 800 * time.Millisecond},
-		"spin":               {-15, "signal 15 (terminated): terminated: did not stop within 600ms (asked to stop)", 800 * time.Millisecond},
-		"ignore SIGTERM":     {-9, "signal 9 (killed): killed: did not stop within 400ms (asked to stop)", 400 * time.Millisecond},
+		"await ctx":              {code: 1, grace: time.Minute},
+		"await ctx and wrap":     {code: 1, grace: time.Minute},
+		"await ctx, cause":       {code: 1, grace: time.Minute},
+		"await ctx and time out": {1, "3 orders not saved", time.Minute},
+		"await ctx, well":        {grace: time.Minute},
+		"await ctx and fail":     {1, "failed after gipc: the parent asked this process to stop", time.Minute},
+		"ignore ctx":             {-15, "signal 15 (terminated): terminated: did not stop within 600ms (asked to stop)", 800 * time.Millisecond},
+		"spin":                   {-15, "signal 15 (terminated): terminated: did not stop within 600ms (asked to stop)", 800 * time.Millisecond},
+		"ignore SIGTERM":         {-9, "signal 9 (killed): killed: did not stop within 400ms (asked to stop)", 400 * time.Millisecond},
 	} {
 		if onWindows && want.code == -15 { // its exit code is all that TerminateProcess tells
 			want.code, want.text = 143, "exited with code 143: terminated: did not stop within 600ms (asked to stop)"
@@ -102,6 +103,18 @@ func TestStopAsksThenTerminatesThenKills(t *testing.T) {
 	}
 }
 
+// What looks like the end of its ctx is no answer to being asked where nobody has asked.
+func TestStopAfterAnEndOfItsOwnSaysHow(t *testing.T) {
+	ctx := procCtx(t)
+	for how, match := range map[string]error{"canceled": context.Canceled, "deadline": context.DeadlineExceeded} {
+		p, ended := ending(t, ctx, how, nil)
+		needIs(t, ended, match)
+		if err := p.Stop(ctx); err != ended {
+			t.Errorf("%s: Stop is %v", how, err)
+		}
+	}
+}
+
 func TestStopAtTheSameTimeJoins(t *testing.T) {
 	ctx := procCtx(t)
 	p := upChild(t, ctx, "await ctx", nil)
@@ -118,7 +131,7 @@ func TestStopAtTheSameTimeJoins(t *testing.T) {
 
 func TestStopKillsWhenItsCtxEnds(t *testing.T) {
 	ctx := procCtx(t)
-	p := upChild(t, ctx, "ignore ctx", &SpawnOptions{Grace: time.Hour})
+	p := upChild(t, ctx, "ignore ctx", &SpawnOptions{Grace: 1 << 62})
 	soon, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
 	err := p.Stop(soon)

@@ -4,6 +4,7 @@ package gipc
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"syscall"
@@ -49,6 +50,20 @@ func TestStopEndsASuspendedChild(t *testing.T) {
 	p := upChild(t, ctx, "await ctx", &SpawnOptions{Grace: 50 * time.Millisecond})
 	suspend(t, p)
 	err := p.Stop(ctx)
+	var e *ExitError
+	if !errors.As(err, &e) || e.Signal != syscall.SIGKILL {
+		t.Error(err)
+	}
+}
+
+// Its group goes on without it when a leader leaves it: killing the group isn't killing the child.
+func TestKillEndsALeaderThatLeftItsGroup(t *testing.T) {
+	ctx := procCtx(t)
+	need(t, upChild(t, ctx, "leave group", nil).Kill())
+	p := upChild(t, ctx, "leave group", &SpawnOptions{Grace: time.Hour})
+	soon, cancel := context.WithTimeout(ctx, time.Millisecond)
+	defer cancel()
+	err := p.Stop(soon)
 	var e *ExitError
 	if !errors.As(err, &e) || e.Signal != syscall.SIGKILL {
 		t.Error(err)

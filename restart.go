@@ -41,6 +41,9 @@ const (
 	Temporary
 )
 
+// restarts says whether a child that has ended by itself, with err, is started again.
+func (r Restart) restarts(err error) bool { return r == Permanent || r == Transient && err != nil }
+
 func (r Restart) String() string {
 	return nameAt(int(r), "permanent", "transient", "temporary")
 }

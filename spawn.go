@@ -38,7 +38,7 @@ type SpawnOptions struct {
 	// Stdout and Stderr get the child's output from a goroutine of their own, unless they are *os.File; if writing to
 	// one fails, the output is dropped, the child goes on, and Wait returns the error, as it does if one still blocks
 	// two seconds after the child's end. nil: the parent's. The end of what went through Stderr is kept for
-	// ExitError.Stderr.
+	// ExitError.Stderr. Where both are the same writer, one goroutine writes all to it, in the child's order.
 	Stdout, Stderr io.Writer
 
 	// Grace is the time from asking the child to stop to killing it. After three quarters of it the child is terminated as
@@ -82,7 +82,8 @@ var (
 //
 // In the child, fn runs on the main goroutine. Its ctx ends when the parent asks the child to stop, when the ctx given to
 // Spawn ends and when the parent is gone; fn should then return. What it returns is what the parent's Wait returns, as
-// text. When fn returns, messages queued in the Writers among its arguments are still sent, and the process exits.
+// text. When fn returns, messages queued in the Writers among its arguments are still sent, however long their readers
+// take, and the process exits. So who waits for a process before reading what it has queued may wait for ever.
 //
 // Args travel as CBOR; ends and files in them, in fields of their own type at any depth, move to the child. Register
 // panics if args can't be encoded, naming the field, and if the name is empty or taken.
@@ -144,7 +145,7 @@ func Init() {
 // and using it gives ErrMoved. What a Reader had read and not delivered moves too; what a Writer had queued is sent first.
 // If a call is under way on one of them, Spawn returns ErrLocked. An end over a stream that is no file can't move, but those
 // over the connections of package net can; on Windows they can't, and the error matches errors.ErrUnsupported. If Spawn
-// fails, nothing has moved.
+// fails, nothing has moved, and the entrypoint has not run.
 //
 // Ctx governs the child's life: when it ends, the child is stopped as by Stop. The child is also stopped when this
 // process is itself a child and its parent is gone. It is reaped without Wait.

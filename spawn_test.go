@@ -1,7 +1,6 @@
 package gipc
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -110,44 +109,6 @@ func TestSpawnedChildRunsAndEnds(t *testing.T) {
 	needIs(t, p.Terminate(), os.ErrProcessDone)
 	needIs(t, p.Signal(os.Kill), os.ErrProcessDone)
 	need(t, p.Stop(ctx))
-}
-
-func TestStandardStreamsAreConnected(t *testing.T) {
-	ctx := procCtx(t)
-	var out, errOut bytes.Buffer
-	input := strings.Repeat("line\n", 100_000)
-	p := spawnIt(t, entryDeed, deedArgs{Do: "copy stdin"}, &SpawnOptions{
-		Stdin: strings.NewReader(input), Stdout: &out, Stderr: &errOut,
-	})
-	need(t, p.Wait(ctx))
-	if out.String() != input || errOut.Len() > 0 {
-		t.Errorf("%d bytes of stdout, %d of stderr; want %d, 0", out.Len(), errOut.Len(), len(input))
-	}
-
-	out.Reset()
-	p = spawnIt(t, entryDeed, deedArgs{Do: "copy stdin"}, &SpawnOptions{Stdout: &out}) // from the null device
-	need(t, p.Wait(ctx))
-	if out.Len() > 0 {
-		t.Errorf("the null device gave %d bytes", out.Len())
-	}
-}
-
-func TestFilesAsStandardStreams(t *testing.T) {
-	ctx := procCtx(t)
-	inR, inW, err := os.Pipe()
-	need(t, err)
-	outR, outW, err := os.Pipe()
-	need(t, err)
-	p := spawnIt(t, entryDeed, deedArgs{Do: "copy stdin"}, &SpawnOptions{Stdin: inR, Stdout: outW})
-	need(t, errors.Join(inR.Close(), outW.Close()))
-	_, err = inW.WriteString("through")
-	need(t, errors.Join(err, inW.Close()))
-	all, err := io.ReadAll(outR)
-	need(t, errors.Join(err, outR.Close()))
-	if string(all) != "through" {
-		t.Errorf("%q", all)
-	}
-	need(t, p.Wait(ctx))
 }
 
 // A Stdin that never gives anything can't keep the child, nor the parent, waiting.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"reflect"
 	"sync"
 	"time"
 
@@ -153,11 +154,30 @@ func (s *stdio) serve(group *errgroup.Group, served context.Context, exited <-ch
 
 func (f feed) copyOut() error {
 	defer f.from.Close()
-	if _, err := io.Copy(f.to, f.from); ignoreDrained(err) != nil {
+	_, err := io.Copy(f.to, f.from)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = f.copyRest()
+	}
+	if err != nil {
 		return err
 	}
 	return f.to.failure()
 }
+
+// copyRest copies what is in the pipe when the copying is cut off: a slow writer gets that too.
+func (f feed) copyRest() error {
+	rest := make([]byte, maxPipe)
+	_ = f.from.SetReadDeadline(time.Now().Add(drainDelay / 10)) // where nothing is there, nobody shall wait
+	n, err := f.from.Read(rest)
+	_, _ = f.to.Write(rest[:n]) // a tail never fails
+	if err == io.EOF {
+		return nil
+	}
+	return ignoreDrained(err)
+}
+
+// maxPipe is what a pipe holds at most, in bytes, unless a privileged process has enlarged it (pipe(7)).
+const maxPipe = 1 << 20
 
 // awaitCopied waits for copyOut, but when served has ended no longer than its writer takes for what it has.
 func (f feed) awaitCopied(copied <-chan error, served context.Context) error {
@@ -206,15 +226,23 @@ func (s *starter) connectStdio(cmd *exec.Cmd) error {
 	if err != nil {
 		return err
 	}
-	stdout, _, err := s.stdio.output("stdout", s.opts.Stdout, os.Stdout)
+	stdout, kept, err := s.stdio.output("stdout", s.opts.Stdout, os.Stdout)
 	if err != nil {
 		return err
 	}
-	stderr, kept, err := s.stdio.output("stderr", s.opts.Stderr, os.Stderr)
-	if err != nil {
-		return err
+	stderr := stdout
+	if !sameWriter(s.opts.Stdout, s.opts.Stderr) {
+		stderr, kept, err = s.stdio.output("stderr", s.opts.Stderr, os.Stderr)
+		if err != nil {
+			return err
+		}
 	}
 	s.stdio.stderr = kept
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	return nil
+}
+
+// sameWriter says whether the child's output goes to one writer, which then gets it in order and from one goroutine.
+func sameWriter(a, b io.Writer) bool {
+	return a != nil && b != nil && reflect.ValueOf(a).Comparable() && a == b
 }

@@ -39,7 +39,7 @@ type superviseLoop struct {
 	stopping error    // why the supervisor ends; nil: it doesn't
 	failure  error    // the first that could not be mended
 	killed   error    // why what is left is killed; nil: it isn't
-	stubborn []error  // how the children ended that did not stop as asked
+	stubborn []error  // how the children ended that did not stop well
 }
 
 func newSuperviseLoop(outer, ctx context.Context, group *errgroup.Group, o SupervisorOptions, around surroundings) *superviseLoop {
@@ -254,7 +254,7 @@ func (l *superviseLoop) exited(c *child, err error) {
 		c.lastErr = err
 	}
 	l.report(c, Event{Kind: EventExited, PID: pid, Err: err})
-	if r := c.spec.opts.Restart; r == Temporary || r == Transient && err == nil {
+	if !c.spec.opts.Restart.restarts(err) {
 		l.retire(c)
 		return
 	}
@@ -270,16 +270,17 @@ func (l *superviseLoop) stopped(c *child, pid int, wasSpawned bool, err error) {
 		if !wasSpawned || errors.As(err, &exit) && exit.asAsked() {
 			err = nil // a start that was given up is no failure
 		}
-		if err != nil && l.stopping != nil && c.spec.opts.Restart != Temporary {
-			l.stubborn = append(l.stubborn, err)
-		}
 	}
 	if err != nil {
 		c.lastErr = err
+		if l.stopping != nil && wasSpawned && c.spec.opts.Restart != Temporary {
+			l.stubborn = append(l.stubborn, err)
+		}
 	}
 	l.report(c, Event{Kind: kind, PID: pid, Err: err})
+	again := c.again && (c.asked || c.spec.opts.Restart.restarts(err))
 	c.condemned, c.asked = false, false
-	if c.again {
+	if again {
 		c.state = ChildWaiting
 		return
 	}

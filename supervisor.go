@@ -243,7 +243,7 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.loop.do(func() { s.loop.kill(fmt.Errorf("killed: did not stop in time (%w)", context.Cause(ctx))) })
-	timer := time.NewTimer(2 * drainDelay)
+	timer := time.NewTimer(endingTime)
 	defer timer.Stop()
 	select {
 	case <-s.done:
@@ -269,8 +269,8 @@ func (s *Supervisor) alive() (names []string) {
 // Wait returns the first of these:
 //   - a *GaveUpError, if a child was restarted too often; the others were then stopped;
 //   - an error that matches the ctx's, and its cause, if the ctx of NewSupervisor ended first;
-//   - an error with the *ExitError of every child, but the Temporary ones, that did not stop as it was asked: by returning
-//     nil or its ctx's error within its grace;
+//   - an error with the *ExitError of every child, but the Temporary ones, that did not stop as it was asked, by returning
+//     nil or its ctx's error within its grace, or that failed before its turn to be asked had come;
 //   - nil.
 //
 // Failures of Temporary children, and those that a restart has mended, are only in the events and in Children.

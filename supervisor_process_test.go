@@ -459,3 +459,24 @@ func TestSupervisedDaemon(t *testing.T) {
 	}
 	wantList(t, ends, "exited deed", "stopped daemon", "stopped ")
 }
+
+// Stop waits for children that it kills as long as a Process may take to end.
+func TestSupervisorStopWaitsForTheOutputOfKilledChildren(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	s, _ := superviseIt(t, SupervisorOptions{})
+	release := make(chan struct{})
+	defer close(release)
+	begun := make(chan struct{}, 1)
+	blocks := writerFunc(func(p []byte) (int, error) { begun <- struct{}{}; <-release; return len(p), nil })
+	need(t, s.Start(Child(entryDeed, func(context.Context) (deedArgs, error) {
+		return deedArgs{Do: "stderr and wait", Text: "x"}, nil
+	}, &ChildOptions{Spawn: &SpawnOptions{Stderr: blocks}})))
+	<-begun
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := s.Stop(ended)
+	var e *ExitError
+	if !errors.As(err, &e) || strings.Contains(err.Error(), "still there") {
+		t.Error(err)
+	}
+}

@@ -311,12 +311,7 @@ func TestSupervisorStopDuringGroupRestart(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFakes()
 			s := fakeSupervisor(t.Context(), &SupervisorOptions{Strategy: strategy})
-			slow := plan{run: func(ctx context.Context, _ int, _ *fakeChild) error {
-				<-ctx.Done()
-				time.Sleep(time.Minute)
-				return nil
-			}}
-			if err := s.Start(f.spec("a", plan{}), f.spec("b", slow), f.spec("c", plan{})); err != nil {
+			if err := s.Start(f.spec("a", plan{}), f.spec("b", plan{run: slowly}), f.spec("c", plan{})); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -333,6 +328,46 @@ func TestSupervisorStopDuringGroupRestart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowly takes a while to stop.
+func slowly(ctx context.Context, _ int, _ *fakeChild) error {
+	<-ctx.Done()
+	time.Sleep(time.Minute)
+	return nil
+}
+
+// A Transient child that is through by itself, while it waits for its turn to be stopped, isn't started again.
+func TestSupervisorGroupRestartLeavesTheFinishedAlone(t *testing.T) {
+	for _, strategy := range []Strategy{OneForAll, RestForOne} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakes()
+			s := fakeSupervisor(t.Context(), &SupervisorOptions{Strategy: strategy})
+			finish := make(chan struct{})
+			job := func(context.Context, int, *fakeChild) error { <-finish; return nil }
+			transient := ChildOptions{Restart: Transient}
+			check(t, s.Start(f.spec("a", plan{}), f.spec("job", plan{run: job, options: transient}), f.spec("slow", plan{run: slowly})))
+			synctest.Wait()
+			f.kid("a").fail(errCrash)
+			synctest.Wait()
+			close(finish)
+			time.Sleep(time.Hour)
+			wantList(t, f.read()[3:], "end a", "end job", "end slow", "start a", "start slow")
+			check(t, s.Stop(t.Context()))
+		})
+	}
+}
+
+// A child that crashes before it was its turn to be stopped has not ended as asked.
+func TestSupervisorStopTellsOfACrashMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes()
+		s := fakeSupervisor(t.Context(), nil)
+		check(t, s.Start(f.spec("a", plan{}), f.spec("slow", plan{run: slowly})))
+		synctest.Wait()
+		time.AfterFunc(time.Second, func() { f.kid("a").fail(errCrash) })
+		checkIs(t, s.Stop(t.Context()), errCrash)
+	})
 }
 
 func TestSupervisorManyStopAndWait(t *testing.T) {
