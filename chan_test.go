@@ -271,6 +271,20 @@ func TestBrokenCodecLeavesTheEndUsable(t *testing.T) {
 	}
 }
 
+// TestGetIntoNothingLeavesTheEndUsable: a nil pointer is its caller's mistake, and costs the others no message.
+func TestGetIntoNothingLeavesTheEndUsable(t *testing.T) {
+	bounded(t)
+	for _, size := range []int{1, 3 * chunkSize} {
+		r, w := rawPipe(t, rawOptions)
+		put := started(func() error { return w.Put(t.Context(), pattern(size)) })
+		panics(t, func() { _ = r.GetInto(t.Context(), nil) })
+		got, err := r.Get(t.Context())
+		check(t, err)
+		checkBytes(t, got, pattern(size))
+		check(t, <-put)
+	}
+}
+
 func panics(t *testing.T, f func()) {
 	t.Helper()
 	defer func() {

@@ -60,6 +60,7 @@ func (in *inbound) next(ctx context.Context) ([]byte, error) {
 
 // nextInto waits for the next message and puts its payload into *dst, in the memory that is there if it is enough.
 func (in *inbound) nextInto(ctx context.Context, dst *[]byte) error {
+	_ = *dst // a nil pointer panics before it can leave the gate shut
 	payload, err := in.open(ctx, dst)
 	if err != nil {
 		return err
