@@ -31,7 +31,7 @@ type inherited struct {
 	fds     []uintptr
 	control *control
 	began   chan beginning // receives one
-	mayRun  chan struct{}  // closed by order
+	mayRun  chan struct{}  // closed when the parent orders to Run
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 }
