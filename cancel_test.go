@@ -2,6 +2,7 @@ package gipc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type storm struct {
 	size                       func() int
 	buffer                     int
 	neverPut                   bool // cancel only Gets
+	native                     bool // some messages go through Chans
 	partial                    *atomic.Int64
 }
 
@@ -37,13 +39,15 @@ func mixed() int {
 // exactly once, whole and in its producer's order; one that returned the ctx's error alone never arrives.
 func TestRandomCancellingLosesAndTearsNothing(t *testing.T) {
 	storms := map[string]storm{
-		"small":           {producers: 1, consumers: 1, each: 4000, size: small},
-		"large":           {producers: 1, consumers: 1, each: 150, size: large},
-		"mixed, buffered": {producers: 2, consumers: 2, each: 800, size: mixed, buffer: 20_000},
-		"small, buffered": {producers: 3, consumers: 2, each: 1500, size: small, buffer: 2000},
-		"crowd":           {producers: 8, consumers: 2, each: 800, size: small},
-		"crowd, mixed":    {producers: 8, consumers: 1, each: 150, size: mixed},
-		"crowd, Gets":     {producers: 8, consumers: 3, each: 800, size: small, neverPut: true},
+		"small":            {producers: 1, consumers: 1, each: 4000, size: small},
+		"large":            {producers: 1, consumers: 1, each: 150, size: large},
+		"mixed, buffered":  {producers: 2, consumers: 2, each: 800, size: mixed, buffer: 20_000},
+		"small, buffered":  {producers: 3, consumers: 2, each: 1500, size: small, buffer: 2000},
+		"crowd":            {producers: 8, consumers: 2, each: 800, size: small},
+		"crowd, mixed":     {producers: 8, consumers: 1, each: 150, size: mixed},
+		"native":           {producers: 3, consumers: 1, each: 600, size: mixed, native: true},
+		"native, buffered": {producers: 3, consumers: 1, each: 600, size: mixed, buffer: 20_000, native: true},
+		"crowd, Gets":      {producers: 8, consumers: 3, each: 800, size: small, neverPut: true},
 	}
 	onEachStream(t, func(t *testing.T, s byteStream) {
 		for name, st := range storms {
@@ -95,7 +99,11 @@ func (s storm) run(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
 func (s storm) produce(t *testing.T, w *Writer[[]byte], p int, accepted map[int]bool) {
 	for seq := range s.each {
 		ctx, cancel := someCtx(t, s.neverPut)
-		err := w.Put(ctx, stamped(p, seq, s.size()))
+		put := w.Put
+		if s.native && rand.IntN(3) == 0 {
+			put = func(ctx context.Context, v []byte) error { return putByChan(ctx, w, v) }
+		}
+		err := put(ctx, stamped(p, seq, s.size()))
 		cancel()
 		accepted[seq] = err == nil || errors.Is(err, ErrPartial)
 		if errors.Is(err, ErrPartial) {
@@ -119,7 +127,11 @@ func (s storm) consume(t *testing.T, r *Reader[[]byte], note func([]byte)) {
 	var buf []byte
 	for {
 		ctx, cancel := someCtx(t, false)
-		err := r.GetInto(ctx, &buf)
+		get := r.GetInto
+		if s.native && rand.IntN(3) == 0 {
+			get = func(ctx context.Context, v *[]byte) error { return getByChan(ctx, r, v) }
+		}
+		err := get(ctx, &buf)
 		cancel()
 		if err == nil {
 			note(buf)
@@ -139,6 +151,43 @@ func (s storm) consume(t *testing.T, r *Reader[[]byte], note func([]byte)) {
 			}
 		}
 	}
+}
+
+// putByChan puts v through a native channel that ends behind it.
+func putByChan(ctx context.Context, w *Writer[[]byte], v []byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	msgs, errs := w.Chan(ctx)
+	select {
+	case err := <-errs:
+		return err
+	case msgs <- v:
+	}
+	if rand.IntN(2) == 0 {
+		close(msgs)
+	}
+	cancel()
+	if err := <-errs; err != nil && !isCtxError(err) {
+		return err
+	}
+	return nil
+}
+
+// getByChan gets a message through a native channel that ends behind it.
+func getByChan(ctx context.Context, r *Reader[[]byte], v *[]byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	msgs, errs := r.Chan(ctx)
+	message, received := <-msgs
+	if !received {
+		return cmp.Or(<-errs, io.EOF)
+	}
+	*v = message
+	cancel() // it may have taken another one
+	if err := <-errs; err != nil && !isCtxError(err) {
+		return err
+	}
+	return nil
 }
 
 func isCtxError(err error) bool {

@@ -93,6 +93,7 @@ func NewReader[T any](r io.ReadCloser, opts *Options[T]) *Reader[T] {
 //
 // On a stream without deadlines (SetWriteDeadline missing or failing) a Put still returns promptly when its ctx ends; if
 // its message had been given to the stream's Write, the error matches ErrPartial and the message will still arrive.
+// On a stream that a deadline breaks for good, as a tls.Conn, a Put that is cancelled while it writes ends the Writer.
 //
 // NewWriter panics if T can't be encoded by the codec or the options make no sense.
 func NewWriter[T any](w io.WriteCloser, opts *Options[T]) *Writer[T] {
@@ -127,20 +128,31 @@ func resolve[T any](opts *Options[T]) (Options[T], error) {
 // Reader is the receiving end of a channel of T. Pipe, NewDuplex and NewReader make them. Its methods may be called from
 // any number of goroutines at once.
 type Reader[T any] struct {
-	in   *inbound
-	opts Options[T]
-	raw  bool // payloads are the values
+	in    *inbound
+	codec Codec[T]
+	raw   bool // payloads are the values
+	plain bool // a T can't point into itself, so that the place where one was decoded may be used again
 }
 
 func newReader[T any](stream io.ReadCloser, o Options[T]) *Reader[T] {
-	_, raw := any(o.Codec).(Raw)
-	return &Reader[T]{in: newInbound(stream, o.MaxMessage), opts: o, raw: raw}
+	r := readerOn(newInbound(stream, o.MaxMessage), o.Codec)
+	return &r
+}
+
+func readerOn[T any](in *inbound, codec Codec[T]) Reader[T] {
+	_, raw := any(codec).(Raw)
+	return Reader[T]{in: in, codec: codec, raw: raw, plain: isPlain[T]()}
 }
 
 // Get waits for the next message and returns it. It returns io.EOF when the writing end was closed and all messages have
 // been read, io.ErrUnexpectedEOF if the stream was cut inside a message, and the ctx's error as soon as ctx ends; then no
 // message is lost. After a *DecodeError or *TooLargeError the next Get returns the next message.
 func (r *Reader[T]) Get(ctx context.Context) (T, error) {
+	if !r.plain {
+		v := new(T)
+		err := r.GetInto(ctx, v)
+		return *v, err
+	}
 	var zero T
 	b := takeBox(zero) // decoders need the value on the heap
 	err := r.GetInto(ctx, &b.v)
@@ -149,8 +161,9 @@ func (r *Reader[T]) Get(ctx context.Context) (T, error) {
 	return v, err
 }
 
-// GetInto is Get into *v, whose memory the codecs of this package reuse: that of slices and maps. Nothing else of the old
-// value is left. After an error *v may hold part of a message.
+// GetInto is Get into *v, whose memory the codecs of this package reuse: that of maps, and of slices up to their length or
+// 64 KiB, whichever is more; Raw uses all. Nothing else of the old value is left. After an error *v may hold part of a
+// message.
 func (r *Reader[T]) GetInto(ctx context.Context, v *T) error {
 	if r.raw {
 		return r.wrap(ctx, "get", r.in.nextInto(ctx, any(v).(*[]byte)))
@@ -166,8 +179,8 @@ func (r *Reader[T]) GetInto(ctx context.Context, v *T) error {
 func (r *Reader[T]) decode(payload []byte, v *T) error {
 	n := len(payload)
 	defer r.in.done(n)
-	if err := r.opts.Codec.Decode(payload, v); err != nil {
-		return &DecodeError{Type: typeName[T](), Codec: r.opts.Codec.Name(), Size: n, Err: err}
+	if err := r.codec.Decode(payload, v); err != nil {
+		return &DecodeError{Type: typeName[T](), Codec: r.codec.Name(), Size: n, Err: err}
 	}
 	return nil
 }
@@ -194,7 +207,7 @@ func staysUsable(err error) bool {
 
 // Chan returns a native channel of the messages, for use in select. It is closed at the end of the stream, at the first
 // error, when ctx ends and when the Reader is closed; errs then delivers why, exactly once, nil for the end of the stream.
-// A message that nobody had received when ctx ended goes to the next Get. End ctx, or close the Reader, if you stop
+// A message that nobody had received when ctx ended goes to the next Get, before all others. End ctx, or close the Reader, if you stop
 // receiving early: a goroutine waits for you.
 func (r *Reader[T]) Chan(ctx context.Context) (msgs <-chan T, errs <-chan error) {
 	out, why := make(chan T), make(chan error, 1)
@@ -215,24 +228,26 @@ func (r *Reader[T]) forward(ctx context.Context, out chan<- T) error {
 		return err
 	}
 	defer r.in.quit()
-	var kept []byte
+	o := newOffer(ctx)
 	for {
 		payload, err := r.in.next(ctx)
 		if err != nil {
 			return err
 		}
-		seq := r.in.seq
-		kept = append(kept[:0], payload...)
+		r.in.beginOffer(o, payload)
 		var v T
 		if err := r.decode(payload, &v); err != nil {
+			r.in.endOffer(o)
 			return err
 		}
 		select {
 		case out <- v:
+			r.in.endOffer(o)
 		case <-ctx.Done():
-			r.in.giveBack(seq, kept)
+			r.in.giveBack(o)
 			return ctx.Err()
 		case <-gone:
+			r.in.endOffer(o)
 			return r.in.closed()
 		}
 	}
@@ -260,14 +275,19 @@ func (r *Reader[T]) wrap(ctx context.Context, op string, err error) error {
 // Writer is the sending end of a channel of T. Pipe, NewDuplex and NewWriter make them. Its methods may be called from any
 // number of goroutines at once.
 type Writer[T any] struct {
-	out  *outbound
-	opts Options[T]
-	raw  bool // values are payloads
+	out   *outbound
+	codec Codec[T]
+	raw   bool // values are payloads
 }
 
 func newWriter[T any](stream io.WriteCloser, o Options[T]) *Writer[T] {
-	_, raw := any(o.Codec).(Raw)
-	return &Writer[T]{out: newOutbound(stream, o.MaxMessage, o.Buffer), opts: o, raw: raw}
+	w := writerOn(newOutbound(stream, o.MaxMessage, o.Buffer), o.Codec)
+	return &w
+}
+
+func writerOn[T any](out *outbound, codec Codec[T]) Writer[T] {
+	_, raw := any(codec).(Raw)
+	return Writer[T]{out: out, codec: codec, raw: raw}
 }
 
 // Put sends v. It blocks while the pipe is full. Without Options.Buffer, nil means that every byte is in the pipe: the
@@ -312,19 +332,20 @@ func (w *Writer[T]) encode(p *put, v T) (body []byte, err error) {
 		p.room = append(p.room, payload[:first]...)
 		return payload[first:], nil
 	}
-	room, err := w.opts.Codec.Append(p.room, v)
+	room, err := w.codec.Append(p.room, v)
 	if err != nil {
-		return nil, &EncodeError{Type: typeName[T](), Codec: w.opts.Codec.Name(), Err: err}
+		return nil, &EncodeError{Type: typeName[T](), Codec: w.codec.Name(), Err: err}
 	}
 	if len(room) < shortHeader || [shortHeader]byte(room) != unsetHeader {
-		return nil, &EncodeError{Type: typeName[T](), Codec: w.opts.Codec.Name(), Err: errors.New("Append did not append to dst")}
+		return nil, &EncodeError{Type: typeName[T](), Codec: w.codec.Name(), Err: errors.New("Append did not append to dst")}
 	}
 	p.room = room
 	return nil, nil
 }
 
-// Flush waits until everything accepted before the call is in the pipe: what Put queued under Options.Buffer, and the rest
-// of a message whose Put was cancelled. When ctx ends it returns; the sending goes on.
+// Flush waits until everything accepted before the call is in the pipe: what Put queued under Options.Buffer, the rest of a
+// message whose Put was cancelled, and what a Chan had taken whose ctx has ended. A Chan still in use is not waited for:
+// close it. When ctx ends Flush returns; the sending goes on.
 func (w *Writer[T]) Flush(ctx context.Context) error {
 	return w.wrap(ctx, "flush", w.out.flush(ctx))
 }
@@ -398,14 +419,14 @@ func (w *Writer[T]) wrap(ctx context.Context, op string, err error) error {
 
 // Stats counts what has passed an end. A Reader fills in the received half, a Writer the other, a Duplex both.
 type Stats struct {
-	Received      uint64 // messages returned by Get
+	Received      uint64 // messages taken by Get and Chan, those of a *DecodeError too
 	BytesReceived uint64 // their encoded size
 	Reads         uint64 // reads of the stream that they took
 
 	Sent      uint64 // messages accepted by Put
 	BytesSent uint64 // their encoded size, with the frames' headers
 	Writes    uint64 // writes to the stream that they took
-	Queued    int    // bytes accepted and not yet in the stream
+	Queued    int    // bytes not yet in the stream of messages whose Put has returned
 }
 
 func wrapError(ctx context.Context, op string, on fmt.Stringer, err error) error {

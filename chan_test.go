@@ -285,6 +285,58 @@ func TestGetIntoNothingLeavesTheEndUsable(t *testing.T) {
 	}
 }
 
+// TestNilCtxLeavesTheEndUsable: a call with it panics, and locks nobody out.
+func TestNilCtxLeavesTheEndUsable(t *testing.T) {
+	bounded(t)
+	r, w := rawPipe(t, rawOptions)
+	var none context.Context
+	panics(t, func() { _ = w.Put(none, []byte("x")) })
+	panics(t, func() { _ = w.Flush(none) })
+	panics(t, func() { w.Chan(none) })
+	panics(t, func() { _, _ = r.Get(none) })
+	check(t, w.Put(t.Context(), []byte("y")))
+	v, err := r.Get(t.Context())
+	check(t, err)
+	checkEqual(t, string(v), "y")
+	check(t, w.TryClose())
+	check(t, r.TryClose())
+}
+
+// selfContained is a value that points into itself.
+type selfContained struct {
+	room [16]byte
+	text []byte
+}
+
+func appendSelfContained(dst []byte, v selfContained) ([]byte, error) {
+	return append(dst, v.text...), nil
+}
+
+func decodeSelfContained(src []byte, v *selfContained) error {
+	v.text = append(v.room[:0], src...)
+	return nil
+}
+
+// TestValuesThatPointIntoThemselvesAreIndependent: the next Get leaves alone what an earlier one has returned.
+func TestValuesThatPointIntoThemselvesAreIndependent(t *testing.T) {
+	bounded(t)
+	codec := CodecFunc("self-contained", appendSelfContained, decodeSelfContained)
+	r, w, err := Pipe(&Options[selfContained]{Codec: codec})
+	check(t, err)
+	texts := []string{"first", "other"}
+	var got []selfContained
+	for _, text := range texts {
+		check(t, w.Put(t.Context(), selfContained{text: []byte(text)}))
+		v, err := r.Get(t.Context())
+		check(t, err)
+		got = append(got, v)
+	}
+	for i, text := range texts {
+		checkEqual(t, string(got[i].text), text)
+	}
+	check(t, errors.Join(w.Close(), r.Close()))
+}
+
 func panics(t *testing.T, f func()) {
 	t.Helper()
 	defer func() {
@@ -325,6 +377,7 @@ func TestAllGoesOnBehindAMessageThatIsNoValue(t *testing.T) {
 // TestStatsCount: messages, bytes and calls of the system.
 func TestStatsCount(t *testing.T) {
 	r, w := rawPipe(t, rawOptions)
+	pretendRoom(w)(1000)
 	for range 10 {
 		check(t, w.Put(t.Context(), pattern(100)))
 	}

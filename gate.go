@@ -17,12 +17,16 @@ type gate struct {
 	gone    chan struct{}   // made by the first who asks, closed with the end
 }
 
-// enter waits until the caller is alone inside.
+// enter waits until the caller is alone inside. With a ctx that has ended nobody gets in.
 func (g *gate) enter(ctx context.Context) error {
+	ended := ctx.Err() // a nil ctx panics here, before it can leave anything locked
 	g.mu.Lock()
 	if g.err != nil {
-		defer g.mu.Unlock()
-		return g.err
+		ended = g.err
+	}
+	if ended != nil {
+		g.mu.Unlock()
+		return ended
 	}
 	g.ops++
 	if !g.held {
@@ -49,6 +53,10 @@ func (g *gate) enter(ctx context.Context) error {
 		g.waiters = slices.Delete(g.waiters, i, i+1)
 		g.ops--
 		return ctx.Err()
+	}
+	if err := ctx.Err(); err != nil {
+		g.leaveLocked()
+		return err
 	}
 	return nil
 }

@@ -35,10 +35,12 @@ type inbound struct {
 	taken uint64 // messages taken from the stream
 	seq   uint64 // which of them next has returned
 
-	hasUnread atomic.Bool // whether there may be any in unread
-	unread    []unread    // guarded by mu: messages given back, which come before anything else
-	moving    bool        // guarded by mu: Spawn is inside
-	stats     Stats       // guarded by mu
+	hasUnread atomic.Bool   // whether there may be any in unread, or in offers
+	unread    []unread      // guarded by mu: messages given back, which come before anything else
+	offers    []*offer      // guarded by mu
+	answered  chan struct{} // guarded by mu: closed when one of offers has ended; made by the first who waits
+	moving    bool          // guarded by mu: Spawn is inside
+	stats     Stats         // guarded by mu
 }
 
 func newInbound(stream io.ReadCloser, maxMessage int) *inbound {
@@ -77,20 +79,31 @@ func (in *inbound) nextInto(ctx context.Context, dst *[]byte) error {
 	return nil
 }
 
-func (in *inbound) open(ctx context.Context, dst *[]byte) ([]byte, error) {
+func (in *inbound) open(ctx context.Context, dst *[]byte) (payload []byte, err error) {
 	if err := in.enter(ctx); err != nil {
 		return nil, err
 	}
-	payload, err := in.receive(ctx, dst)
-	if err != nil {
-		in.keepBody()
-		in.release()
-		in.mu.Lock()
-		in.stats.Reads = in.calls
-		in.leaveLocked()
-		in.mu.Unlock()
-	}
+	err = errStreamPanicked
+	defer func() {
+		if err != nil {
+			in.giveUp(err)
+		}
+	}()
+	payload, err = in.receive(ctx, dst)
 	return payload, err
+}
+
+// giveUp ends what next began and has failed.
+func (in *inbound) giveUp(err error) {
+	if err == errStreamPanicked {
+		in.fate = err // nobody knows where the stream stands
+	}
+	in.keepBody()
+	in.release()
+	in.mu.Lock()
+	in.stats.Reads = in.calls
+	in.leaveLocked()
+	in.mu.Unlock()
 }
 
 // done ends what next began, for a payload of n bytes.
@@ -108,14 +121,14 @@ func (in *inbound) done(n int) {
 }
 
 func (in *inbound) receive(ctx context.Context, dst *[]byte) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	for empty := 0; ; {
 		if in.hasUnread.Load() {
-			if payload, ok := in.takeUnread(); ok {
+			payload, err := in.takeUnread(ctx)
+			if payload != nil {
 				in.keepBody()
-				return payload, nil
+			}
+			if payload != nil || err != nil {
+				return payload, err
 			}
 		}
 		if payload, err := in.take(dst); payload != nil || err != nil {
@@ -181,7 +194,7 @@ func (in *inbound) take(dst *[]byte) ([]byte, error) {
 		in.start = at + n
 		return in.chunk[at:in.start:in.start], nil
 	}
-	if size+n > chunkSize {
+	if n > chunkSize-size {
 		in.start += size
 		in.beginBody(n, dst)
 	}
@@ -324,33 +337,101 @@ type unread struct {
 	payload []byte
 }
 
-// giveBack makes the payload that next returned earlier as message seq the next one again, but for earlier ones. The
-// memory is the inbound's from here.
-func (in *inbound) giveBack(seq uint64, payload []byte) {
+// offer is a message that a Chan has taken, until somebody receives it or its ctx ends.
+type offer struct {
+	unread
+	ctx context.Context
+}
+
+func newOffer(ctx context.Context) *offer {
+	return &offer{ctx: ctx, unread: unread{payload: []byte{}}}
+}
+
+// ending says whether the Chan gives the message back, unless somebody receives it at this moment.
+func (o *offer) ending() bool {
+	select {
+	case <-o.ctx.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// beginOffer keeps what next has just returned; the caller is still inside. Whoever gets in after the end of o's ctx waits
+// for endOffer or giveBack: until then the message is nowhere else.
+func (in *inbound) beginOffer(o *offer, payload []byte) {
+	o.seq, o.payload = in.seq, append(o.payload[:0], payload...)
 	in.mu.Lock()
-	at := slices.IndexFunc(in.unread, func(u unread) bool { return u.seq > seq })
+	defer in.mu.Unlock()
+	in.offers = append(in.offers, o)
+	in.hasUnread.Store(true)
+}
+
+// endOffer forgets an offered message, so that o can be used for the next.
+func (in *inbound) endOffer(o *offer) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.endOfferLocked(o)
+}
+
+func (in *inbound) endOfferLocked(o *offer) {
+	i := slices.Index(in.offers, o)
+	in.offers = slices.Delete(in.offers, i, i+1)
+	in.hasUnread.Store(len(in.unread)+len(in.offers) > 0)
+	if in.answered != nil {
+		close(in.answered)
+		in.answered = nil
+	}
+}
+
+// giveBack makes an offered message the next one again, but for earlier ones. Its memory is the inbound's from here.
+func (in *inbound) giveBack(o *offer) {
+	in.mu.Lock()
+	at := slices.IndexFunc(in.unread, func(u unread) bool { return u.seq > o.seq })
 	if at < 0 {
 		at = len(in.unread)
 	}
-	in.unread = slices.Insert(in.unread, at, unread{seq, payload})
-	in.hasUnread.Store(true)
+	in.unread = slices.Insert(in.unread, at, o.unread)
 	in.stats.Received--
-	in.stats.BytesReceived -= uint64(len(payload))
+	in.stats.BytesReceived -= uint64(len(o.payload))
+	in.endOfferLocked(o)
 	in.mu.Unlock()
 	in.src.interrupt() // a Get that waits for bytes must look again
 }
 
-func (in *inbound) takeUnread() ([]byte, bool) {
+// takeUnread returns the first message that was given back, if there is any, else nil.
+func (in *inbound) takeUnread(ctx context.Context) ([]byte, error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	for slices.ContainsFunc(in.offers, (*offer).ending) {
+		if err := in.waitAnswer(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if len(in.unread) == 0 {
-		return nil, false
+		return nil, nil
 	}
 	first := in.unread[0]
 	in.unread = slices.Delete(in.unread, 0, 1)
-	in.hasUnread.Store(len(in.unread) > 0)
+	in.hasUnread.Store(len(in.unread)+len(in.offers) > 0)
 	in.seq = first.seq
-	return first.payload, true
+	return first.payload, nil
+}
+
+// waitAnswer unlocks mu, waits until an offer has ended, and locks mu again.
+func (in *inbound) waitAnswer(ctx context.Context) error {
+	if in.answered == nil {
+		in.answered = make(chan struct{})
+	}
+	answered := in.answered
+	in.mu.Unlock()
+	defer in.mu.Lock()
+	select {
+	case <-answered:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // shutdown closes the end; with ifIdle only if no call is under way.

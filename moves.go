@@ -127,7 +127,7 @@ func (r *Reader[T]) halves() ([]movedHalf, error) {
 	if r.in == nil {
 		return nil, errZeroEnd
 	}
-	return []movedHalf{{r.in, r.opts.Codec.Name()}}, codecTravels(r.opts.Codec)
+	return []movedHalf{{r.in, r.codec.Name()}}, codecTravels(r.codec)
 }
 
 func (r *Reader[T]) adopt(halves []adoptedHalf) error {
@@ -136,8 +136,7 @@ func (r *Reader[T]) adopt(halves []adoptedHalf) error {
 		return errMixedUp
 	}
 	codec, err := codecByName[T](halves[0].Codec)
-	_, raw := any(codec).(Raw)
-	*r = Reader[T]{in: in, opts: Options[T]{Codec: codec, MaxMessage: halves[0].MaxMessage}, raw: raw}
+	*r = readerOn(in, codec)
 	return err
 }
 
@@ -159,7 +158,7 @@ func (w *Writer[T]) halves() ([]movedHalf, error) {
 	if w.out == nil {
 		return nil, errZeroEnd
 	}
-	return []movedHalf{{w.out, w.opts.Codec.Name()}}, codecTravels(w.opts.Codec)
+	return []movedHalf{{w.out, w.codec.Name()}}, codecTravels(w.codec)
 }
 
 func (w *Writer[T]) adopt(halves []adoptedHalf) error {
@@ -168,9 +167,7 @@ func (w *Writer[T]) adopt(halves []adoptedHalf) error {
 		return errMixedUp
 	}
 	codec, err := codecByName[T](halves[0].Codec)
-	_, raw := any(codec).(Raw)
-	opts := Options[T]{Codec: codec, MaxMessage: halves[0].MaxMessage, Buffer: halves[0].Buffer}
-	*w = Writer[T]{out: out, opts: opts, raw: raw}
+	*w = writerOn(out, codec)
 	return err
 }
 

@@ -45,6 +45,31 @@ func TestUndeliveredMessagesGoToTheNextGet(t *testing.T) {
 	})
 }
 
+// TestGetBehindTheEndOfAChannelsCtx: it gets the message that the channel had not delivered yet, before anything else and
+// before the end of the stream, though the channel's goroutine is still about to give it back.
+func TestGetBehindTheEndOfAChannelsCtx(t *testing.T) {
+	onEachStream(t, func(t *testing.T, s byteStream) {
+		for range 100 {
+			r, w := s.rawChannel(t, rawOptions)
+			ctx, cancel := context.WithCancel(t.Context())
+			r.Chan(ctx)
+			check(t, w.Put(t.Context(), stamped(0, 0, 0)))
+			eventually(t, "the channel has the message", func() bool { return r.Stats().Received == 1 })
+			rest := started(func() error { return errors.Join(w.Put(t.Context(), stamped(0, 1, 50)), w.Close()) })
+			cancel()
+			for i := range 2 {
+				v, err := r.Get(t.Context())
+				check(t, err)
+				_, seq := readStamp(t, v)
+				checkEqual(t, seq, i)
+			}
+			_, err := r.Get(t.Context())
+			checkEqual(t, err, io.EOF)
+			check(t, <-rest)
+		}
+	})
+}
+
 // TestMessageGivenBackWakesGet: a Get that waits for the stream gets a message that a native channel gives back, also in
 // the middle of a large message; the memory of its caller is then no longer used for that.
 func TestMessageGivenBackWakesGet(t *testing.T) {
@@ -112,7 +137,8 @@ func TestValueTakenByAChannelIsSent(t *testing.T) {
 	})
 }
 
-// TestValueTakenByAChannelKeepsItsPlace: behind the Puts that were called before, though the channel's ctx ends first.
+// TestValueTakenByAChannelKeepsItsPlace: behind the Puts that were called before, though the channel's ctx ends first. Until
+// it is sent it counts as queued, and Flush waits for it.
 func TestValueTakenByAChannelKeepsItsPlace(t *testing.T) {
 	onEachStream(t, func(t *testing.T, s byteStream) {
 		r, w := s.rawChannel(t, rawOptions)
@@ -126,6 +152,9 @@ func TestValueTakenByAChannelKeepsItsPlace(t *testing.T) {
 		underWay(t, w.out, 3)
 		cancel()
 		checkIs(t, <-errs, context.Canceled)
+		checkEqual(t, w.Stats().Queued, shortHeader+100)
+		flushed := started(func() error { return w.Flush(t.Context()) })
+		underWay(t, w.out, 3) // it waits, as the two Puts do
 		v, err := r.Get(t.Context())
 		check(t, err)
 		checkEqual(t, len(v), s.fill)
@@ -135,11 +164,83 @@ func TestValueTakenByAChannelKeepsItsPlace(t *testing.T) {
 			_, seq := readStamp(t, v)
 			checkEqual(t, seq, i+1)
 		}
-		for _, put := range puts {
-			check(t, <-put)
+		for _, call := range append(puts, flushed) {
+			check(t, <-call)
 		}
+		checkEqual(t, w.Stats().Queued, 0)
 		check(t, w.Close())
 		checkEqual(t, w.Stats().Sent, 3)
+	})
+}
+
+// TestPutStaysBehindAValueThatAChannelHadTaken: also while a Put of a crowd, which this test only pretends, has yet to look
+// after the line.
+func TestPutStaysBehindAValueThatAChannelHadTaken(t *testing.T) {
+	onEachStream(t, func(t *testing.T, s byteStream) {
+		r, w := s.rawChannel(t, rawOptions)
+		setYielding := func(n int) {
+			w.out.mu.Lock()
+			defer w.out.mu.Unlock()
+			w.out.yielding = n
+		}
+		setYielding(1)
+		first := started(func() error { return w.Put(t.Context(), make([]byte, s.fill)) })
+		underWay(t, w.out, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		msgs, errs := w.Chan(ctx)
+		msgs <- stamped(0, 0, 50)
+		underWay(t, w.out, 2)
+		cancel()
+		checkIs(t, <-errs, context.Canceled)
+		v, err := r.Get(t.Context())
+		check(t, err)
+		checkEqual(t, len(v), s.fill)
+		check(t, <-first)
+		second := started(func() error { return w.Put(t.Context(), stamped(0, 1, 50)) })
+		for i := range 2 {
+			v, err := r.Get(t.Context())
+			check(t, err)
+			_, seq := readStamp(t, v)
+			checkEqual(t, seq, i)
+		}
+		check(t, <-second)
+		setYielding(0)
+		check(t, w.Close())
+	})
+}
+
+// TestFlushWaitsForAValueThatAChannelHadTaken: though it moves from the line into the buffer meanwhile.
+func TestFlushWaitsForAValueThatAChannelHadTaken(t *testing.T) {
+	onEachStream(t, func(t *testing.T, s byteStream) {
+		r, w := s.rawChannel(t, &Options[[]byte]{Codec: Raw{}, Buffer: 1000})
+		put := started(func() error { return w.Put(t.Context(), make([]byte, s.fill)) })
+		eventually(t, "it is being written", func() bool {
+			w.out.mu.Lock()
+			defer w.out.mu.Unlock()
+			return w.out.writing && len(w.out.line) == 0
+		})
+		check(t, w.Put(t.Context(), stamped(0, 1, 900)))
+		ctx, cancel := context.WithCancel(t.Context())
+		msgs, errs := w.Chan(ctx)
+		msgs <- stamped(0, 2, 200) // there is no room for it
+		underWay(t, w.out, 2)
+		cancel()
+		checkIs(t, <-errs, context.Canceled)
+		flushed := started(func() error { return w.Flush(t.Context()) })
+		underWay(t, w.out, 2)
+		v, err := r.Get(t.Context())
+		check(t, err)
+		checkEqual(t, len(v), s.fill)
+		for i := range 2 {
+			v, err := r.Get(t.Context())
+			check(t, err)
+			_, seq := readStamp(t, v)
+			checkEqual(t, seq, i+1)
+		}
+		check(t, <-put)
+		check(t, <-flushed)
+		checkEqual(t, w.Stats().Queued, 0)
+		check(t, w.Close())
 	})
 }
 

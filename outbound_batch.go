@@ -16,12 +16,15 @@ type batch struct {
 
 func (b *batch) empty() bool { return len(b.head)+len(b.body) == 0 }
 
-// holdsAccepted says whether any of what isn't written yet was accepted, so that no Put can tell its caller of a failure.
-func (b *batch) holdsAccepted() bool {
-	if b.empty() {
-		return false
+// accepted returns how many of the bytes that aren't written yet no Put waits for: it could not be told of a failure.
+func (b *batch) accepted() int {
+	n := len(b.head) + len(b.body)
+	for _, p := range b.puts {
+		if !p.left {
+			n -= p.end - max(p.start, b.at)
+		}
 	}
-	return slices.ContainsFunc(b.puts, (*put).hasLeft) || len(b.puts) == 0 || b.puts[0].start > b.at
+	return n
 }
 
 // drain writes what is left of the batch, and then batch after batch until nothing is left.
@@ -79,7 +82,7 @@ func (out *outbound) writeLine(ctx context.Context, p *put) {
 	if out.claim() {
 		b := &out.batch
 		out.mu.Unlock()
-		n, err := out.dst.write(ctx, b.head, b.body)
+		n, err := out.write(ctx, p, b.head, b.body)
 		out.mu.Lock()
 		if err == errInterrupted {
 			p.cancelled = ctx.Err()
@@ -131,6 +134,7 @@ func (out *outbound) admit() {
 		p := out.line[0]
 		out.line = slices.Delete(out.line, 0, 1)
 		out.enqueue(p)
+		p.batch = out.begun + 1
 		out.finish(p, nil)
 	}
 }
@@ -171,6 +175,9 @@ func (out *outbound) claimLine() {
 }
 
 func (out *outbound) claimFirst(n int) {
+	for _, p := range out.line[:n] {
+		p.batch = out.begun
+	}
 	out.batch.puts = append(out.batch.puts, out.line[:n]...)
 	out.line = slices.Delete(out.line, 0, n)
 }
@@ -180,7 +187,7 @@ func (out *outbound) advance(n int, err error) {
 	b := &out.batch
 	b.at += n
 	b.head, b.body = cut(b.head, b.body, n)
-	out.stats.Writes++
+	out.stats.Writes = out.dst.calls()
 	sent := 0
 	for ; sent < len(b.puts) && b.puts[sent].end <= b.at; sent++ {
 		out.count(b.puts[sent])

@@ -1,11 +1,15 @@
 package gipc
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // flush waits until everything that was accepted before the call is in the stream.
 func (out *outbound) flush(ctx context.Context) error {
+	ended := ctx.Err()
 	out.mu.Lock()
-	if err := out.refusal(ctx, false); err != nil {
+	if err := out.refusal(ended, false); err != nil {
 		out.mu.Unlock()
 		return err
 	}
@@ -18,7 +22,8 @@ func (out *outbound) flush(ctx context.Context) error {
 	return err
 }
 
-// waitSent waits for the batch under way and, if anything is queued, for the next one, which takes the whole queue.
+// waitSent waits for the batch under way, if anything is queued for the next one, which takes the whole queue, and for the
+// messages in line whose calls have left.
 func (out *outbound) waitSent(ctx context.Context) error {
 	out.mu.Lock()
 	defer out.mu.Unlock()
@@ -26,7 +31,9 @@ func (out *outbound) waitSent(ctx context.Context) error {
 	if len(out.queue) > 0 {
 		last++
 	}
-	for out.ended < last {
+	left := slices.DeleteFunc(slices.Clone(out.line), func(p *put) bool { return !p.left })
+	unsent := func(p *put) bool { return p.batch == 0 || p.batch > out.ended }
+	for out.ended < last || slices.ContainsFunc(left, unsent) {
 		switch { // a Close that waits for the same may come first: then ended says so
 		case out.err != nil:
 			return out.err
@@ -109,9 +116,10 @@ func (out *outbound) shut(err error) {
 // beginFeed counts a channel of Chan until endFeed: Close waits for it. The channel it returns is closed when the end is
 // being closed or is broken.
 func (out *outbound) beginFeed(ctx context.Context) (stop <-chan struct{}, err error) {
+	ended := ctx.Err()
 	out.mu.Lock()
 	defer out.mu.Unlock()
-	if err := out.refusal(ctx, false); err != nil {
+	if err := out.refusal(ended, false); err != nil {
 		return nil, err
 	}
 	out.feeds++
@@ -140,7 +148,7 @@ func (out *outbound) stopFeeds() {
 func (out *outbound) beginMove(ctx context.Context) error {
 	out.mu.Lock()
 	defer out.mu.Unlock()
-	if err := out.refusal(ctx, false); err != nil {
+	if err := out.refusal(ctx.Err(), false); err != nil {
 		return err
 	}
 	if out.ops > 0 || out.feeds > 0 {
@@ -153,7 +161,7 @@ func (out *outbound) beginMove(ctx context.Context) error {
 		if err := out.waitChange(ctx); err != nil {
 			return err
 		}
-		if err := out.refusal(ctx, false); err != nil {
+		if err := out.refusal(ctx.Err(), false); err != nil {
 			return err
 		}
 		if out.ops > 0 || out.feeds > 0 {
@@ -191,13 +199,24 @@ func (out *outbound) closed() error {
 func (out *outbound) ending() error {
 	out.mu.Lock()
 	defer out.mu.Unlock()
-	return out.refusal(context.Background(), false)
+	return out.refusal(nil, false)
 }
 
 func (out *outbound) snapshot() Stats {
 	out.mu.Lock()
 	defer out.mu.Unlock()
 	s := out.stats
-	s.Queued = len(out.queue) + len(out.batch.head) + len(out.batch.body)
+	s.Queued = out.accepted()
 	return s
+}
+
+// accepted returns how many bytes are still to be written of messages whose calls have returned.
+func (out *outbound) accepted() int {
+	n := len(out.queue) + out.batch.accepted()
+	for _, p := range out.line {
+		if p.left {
+			n += p.size()
+		}
+	}
+	return n
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 	"weak"
 )
@@ -15,6 +16,9 @@ import (
 // errInterrupted is what a blocked read or write returns that was woken. Nothing is wrong: the caller looks at its ctx
 // and its state again, and goes on if nothing keeps it from that.
 var errInterrupted = errors.New("interrupted")
+
+// errStreamPanicked is the end of a stream whose own code panicked, on the goroutine of a call that this has ended.
+var errStreamPanicked = errors.New("the stream's own code panicked in an earlier call")
 
 // source is the byte stream under a reading end. One goroutine at a time calls read; the others may come at any time.
 type source interface {
@@ -46,6 +50,8 @@ type sink interface {
 	interruptible() bool
 	// interrupt returns false if it can do nothing about the write under way.
 	interrupt() bool
+	// calls returns how often the stream's Write was called. Only between writes.
+	calls() uint64
 	// room returns how many bytes write surely takes without waiting, where it matters to know.
 	room() int
 	close() error
@@ -78,32 +84,52 @@ var longAgo = time.Unix(1, 0)
 
 // interrupter wakes a blocked read or write by a deadline in the past, when a ctx ends or when it is told to.
 //
-// A wake may come late and hit a later call, which then has nothing to do with it. So whoever finds his call past the
-// deadline first clears it, then looks at his own ctx, and only then tries again: in this order no wake is lost.
+// The end of a ctx sets the deadline only while a call with that ctx is under way: some streams, such as a tls.Conn, are
+// broken for good once a write has met it. A fire may come late and hit a later call, which then has nothing to do with
+// it. So whoever finds his call past the deadline first clears it, then looks at his own ctx, and only then tries
+// again: in this order no wake is lost.
 type interrupter struct {
 	setDeadline func(time.Time) error // nil: the stream has none
 
-	done <-chan struct{} // Done of the ctx that fire is registered with; only for the call under way
+	armed atomic.Bool // a call with the registered ctx is under way
+	ended atomic.Bool // that ctx has ended
 
 	mu     sync.Mutex
 	stop   func() bool // takes the registration back
 	closed bool        // nothing is registered any more
 
 	deadline sync.Mutex
-	fired    bool // guarded by deadline, as is the stream's: it is in the past
+	done     <-chan struct{} // Done of the registered ctx; changed by calls only, which read it without the lock
+	fired    bool            // the stream's deadline is in the past
 }
 
-// arm makes the end of ctx wake the call under way. It stays registered afterwards, because programs use the same ctx
-// again and again, and registering costs allocations. Only a weak reference is registered, so that an end which was
-// dropped without Close can still be collected.
-func (i *interrupter) arm(ctx context.Context) {
-	if done := ctx.Done(); done != i.done && done != nil && i.setDeadline != nil {
+// arm makes the end of ctx wake the call under way, until disarm. It returns false if ctx has ended.
+//
+// The ctx stays registered afterwards, because programs use the same ctx again and again, and registering costs
+// allocations. Only a weak reference is registered, so that an end which was dropped without Close can still be
+// collected.
+func (i *interrupter) arm(ctx context.Context) bool {
+	done := ctx.Done()
+	if done == nil || i.setDeadline == nil {
+		return true
+	}
+	if done != i.done {
 		i.register(ctx, done)
 	}
+	i.armed.Store(true)
+	if i.ended.Load() { // expire may have looked at armed before
+		i.disarm()
+		return false
+	}
+	return true
 }
 
 func (i *interrupter) register(ctx context.Context, done <-chan struct{}) {
+	i.deadline.Lock()
 	i.done = done
+	i.ended.Store(false)
+	i.deadline.Unlock()
+
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.stop != nil {
@@ -115,12 +141,24 @@ func (i *interrupter) register(ctx context.Context, done <-chan struct{}) {
 	w := weak.Make(i)
 	i.stop = context.AfterFunc(ctx, func() {
 		if i := w.Value(); i != nil {
-			i.fire()
+			i.expire(done)
 		}
 	})
 }
 
+// disarm ends what arm began, and leaves the stream without a deadline.
 func (i *interrupter) disarm() {
+	if !i.armed.Load() {
+		return
+	}
+	i.armed.Store(false)
+	if i.ended.Load() { // expire may have looked at armed before
+		i.clear()
+	}
+}
+
+// close takes the registration back, for good.
+func (i *interrupter) close() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.stop != nil {
@@ -129,11 +167,41 @@ func (i *interrupter) disarm() {
 	i.stop, i.closed = nil, true
 }
 
+// expire wakes the call under way if it has the ctx of done, which has ended.
+func (i *interrupter) expire(done <-chan struct{}) {
+	i.deadline.Lock()
+	defer i.deadline.Unlock()
+	if done != i.done {
+		return
+	}
+	i.ended.Store(true)
+	if i.armed.Load() {
+		i.fireLocked()
+	}
+}
+
+// fire wakes the call under way, or else the next one.
 func (i *interrupter) fire() {
 	i.deadline.Lock()
 	defer i.deadline.Unlock()
+	i.fireLocked()
+}
+
+func (i *interrupter) fireLocked() {
 	i.fired = true
 	_ = i.setDeadline(longAgo) // fails only on a closed stream, where nobody is left to wake
+}
+
+// clear says whether there was a deadline in the past.
+func (i *interrupter) clear() bool {
+	i.deadline.Lock()
+	defer i.deadline.Unlock()
+	fired := i.fired
+	if fired {
+		i.fired = false
+		_ = i.setDeadline(time.Time{}) // fails only on a closed stream; which end was closed shows when the call is tried again
+	}
+	return fired
 }
 
 // settle turns the error of a read or write into what source and sink promise.
@@ -141,13 +209,9 @@ func (i *interrupter) settle(err error) error {
 	if i.setDeadline == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
-	i.deadline.Lock()
-	defer i.deadline.Unlock()
-	if !i.fired { // the stream is broken for good, as a tls.Conn is after a write that timed out: trying again would never end
+	if !i.clear() { // the stream is broken for good: trying again would never end
 		return err
 	}
-	i.fired = false
-	_ = i.setDeadline(time.Time{}) // fails only on a closed stream; which end was closed shows when the call is tried again
 	return errInterrupted
 }
 
@@ -159,12 +223,17 @@ type deadlineSource struct {
 }
 
 func (s *deadlineSource) read(ctx context.Context, mem lender) (int, error) {
-	s.wake.arm(ctx)
+	if !s.wake.arm(ctx) {
+		return 0, errInterrupted
+	}
 	n, err := s.fd.read(mem)
 	if n > 0 {
-		return n, nil // an error that lasts comes again
+		err = nil // one that lasts comes again
+	} else {
+		err = s.wake.settle(err)
 	}
-	return 0, s.wake.settle(err)
+	s.wake.disarm()
+	return n, err
 }
 
 func (s *deadlineSource) interrupt() { s.wake.fire() }
@@ -174,7 +243,7 @@ func (s *deadlineSource) settled() bool { return true }
 func (s *deadlineSource) leftover() []byte { return nil }
 
 func (s *deadlineSource) close() error {
-	s.wake.disarm()
+	s.wake.close()
 	return s.stream.Close()
 }
 
@@ -182,21 +251,26 @@ func (s *deadlineSource) close() error {
 type streamSink struct {
 	stream io.WriteCloser
 	wake   interrupter
+	writes uint64
 }
 
 // write makes its one system call, in the common case, with as few calls around it as possible: returning from each costs
 // some 10 ns where a system call has spoilt the processor's predictions.
-func (s *streamSink) write(ctx context.Context, head, body []byte) (int, error) {
-	s.wake.arm(ctx)
+func (s *streamSink) write(ctx context.Context, head, body []byte) (n int, err error) {
+	if !s.wake.arm(ctx) {
+		return 0, errInterrupted
+	}
 	if len(body) > 0 || len(head) > chunkSize {
-		n, err := writeBoth(s.stream, head, body)
-		return n, s.wake.settle(err)
-	}
-	n, err := s.stream.Write(head)
-	if n != len(head) || err != nil {
-		n, err = checkWritten(n, len(head), err)
+		n, err = writeBoth(s.stream, head, body, &s.writes)
 		err = s.wake.settle(err)
+	} else {
+		s.writes++
+		if n, err = s.stream.Write(head); n != len(head) || err != nil {
+			n, err = checkWritten(n, len(head), err)
+			err = s.wake.settle(err)
+		}
 	}
+	s.wake.disarm()
 	return n, err
 }
 
@@ -209,10 +283,12 @@ func (s *streamSink) interrupt() bool {
 	return s.interruptible()
 }
 
+func (s *streamSink) calls() uint64 { return s.writes }
+
 func (s *streamSink) room() int { return math.MaxInt }
 
 func (s *streamSink) close() error {
-	s.wake.disarm()
+	s.wake.close()
 	return s.stream.Close()
 }
 
@@ -229,23 +305,24 @@ func readSome(r io.Reader, mem lender) (int, error) {
 	return n, err
 }
 
-// writeBoth writes head, then body, if there is any.
-func writeBoth(w io.Writer, head, body []byte) (int, error) {
-	n, err := writePieces(w, head)
+// writeBoth writes head, then body, if there is any, and counts its writes.
+func writeBoth(w io.Writer, head, body []byte, writes *uint64) (int, error) {
+	n, err := writePieces(w, head, writes)
 	if err != nil {
 		return n, err
 	}
-	m, err := writePieces(w, body)
+	m, err := writePieces(w, body, writes)
 	return n + m, err
 }
 
 // writePieces writes p in pieces that the system takes well: of at most maxWrite bytes, and in whole pages if long.
-func writePieces(w io.Writer, p []byte) (written int, err error) {
+func writePieces(w io.Writer, p []byte, writes *uint64) (written int, err error) {
 	for len(p) > 0 && err == nil {
 		piece := p[:min(len(p), maxWrite)]
 		if len(piece) > chunkSize {
 			piece = piece[:len(piece)&^(pageSize-1)]
 		}
+		*writes++
 		var n int
 		n, err = w.Write(piece)
 		n, err = checkWritten(n, len(piece), err)
@@ -361,7 +438,6 @@ func (s *pumpSource) settled() bool {
 func (s *pumpSource) leftover() []byte { return s.got.data }
 
 func (s *pumpSource) close() error {
-	err := s.stream.Close()
-	s.interrupt() // a stream's Close need not wake its Read
-	return err
+	s.interrupt() // a stream's Close need not wake its Read, and may wait for it
+	return s.stream.Close()
 }

@@ -10,7 +10,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -138,6 +140,66 @@ func TestStreamThatBreaksItsContractIsAnError(t *testing.T) {
 	}
 }
 
+// TestStreamThatPanicsIsNotLocked: the panic goes to the caller whose call it hit; all others get an error.
+func TestStreamThatPanicsIsNotLocked(t *testing.T) {
+	bounded(t)
+	r := NewReader(&withDeadlines{readerFunc(func([]byte) (int, error) { panic("read") })}, rawOptions)
+	panics(t, func() { _, _ = r.Get(t.Context()) })
+	_, err := r.Get(t.Context())
+	checkIs(t, err, errStreamPanicked)
+	check(t, r.TryClose())
+
+	gate, entered := make(chan bool), make(chan bool, 1)
+	w := NewWriter(&writerWithDeadlines{&fakeStream{write: func([]byte) (int, error) {
+		entered <- true
+		<-gate
+		panic("write")
+	}}}, rawOptions)
+	hit := started(func() (err error) {
+		defer func() { err = fmt.Errorf("panic: %v", recover()) }()
+		return w.Put(t.Context(), []byte("x"))
+	})
+	<-entered
+	waiting := started(func() error { return w.Put(t.Context(), []byte("y")) })
+	underWay(t, w.out, 2)
+	close(gate)
+	checkEqual(t, (<-hit).Error(), "panic: write")
+	checkIs(t, <-waiting, errStreamPanicked)
+	checkIs(t, w.Put(t.Context(), []byte("z")), errStreamPanicked)
+	check(t, w.TryClose())
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestCloseThatWaitsForTheStreamsReadWakesGet: a stream may have one lock around both.
+func TestCloseThatWaitsForTheStreamsReadWakesGet(t *testing.T) {
+	bounded(t)
+	var lock sync.Mutex
+	more, reading := make(chan bool), make(chan bool, 1)
+	r := NewReader(&fakeStream{
+		read: func([]byte) (int, error) {
+			lock.Lock()
+			defer lock.Unlock()
+			reading <- true
+			<-more
+			return 0, io.EOF
+		},
+		close: func() error {
+			lock.Lock()
+			defer lock.Unlock()
+			return nil
+		},
+	}, rawOptions)
+	got := started(func() error { _, err := r.Get(t.Context()); return err })
+	<-reading
+	closed := started(r.Close)
+	checkIs(t, <-got, ErrClosed)
+	close(more)
+	check(t, <-closed)
+}
+
 // Nothing is no write: a pipe of Windows would deliver it, and a reader would take it for the end.
 func TestWriteIsOfWholePagesAndNeverOfNothing(t *testing.T) {
 	for _, c := range []struct {
@@ -153,13 +215,29 @@ func TestWriteIsOfWholePagesAndNeverOfNothing(t *testing.T) {
 		{10, chunkSize + 10, []int{10, chunkSize, 10}},
 	} {
 		var sizes []int
+		var writes uint64
 		n, err := writeBoth(&fakeStream{write: func(p []byte) (int, error) {
 			sizes = append(sizes, len(p))
 			return len(p), nil
-		}}, make([]byte, c.head), make([]byte, c.body))
-		if n != c.head+c.body || err != nil || !slices.Equal(sizes, c.want) {
+		}}, make([]byte, c.head), make([]byte, c.body), &writes)
+		if n != c.head+c.body || err != nil || !slices.Equal(sizes, c.want) || writes != uint64(len(sizes)) {
 			t.Errorf("head %d, body %d: wrote %v, %d in all, %v; want %v", c.head, c.body, sizes, n, err, c.want)
 		}
+	}
+}
+
+// TestStatsCountTheStreamsWrites: each of those that a large message takes.
+func TestStatsCountTheStreamsWrites(t *testing.T) {
+	calls := 0
+	stream := &fakeStream{write: func(p []byte) (int, error) { calls++; return len(p), nil }}
+	for _, s := range []io.WriteCloser{stream, &writerWithDeadlines{stream}} {
+		calls = 0
+		w := NewWriter(s, rawOptions)
+		check(t, w.Put(t.Context(), make([]byte, 1<<20+1)))
+		check(t, w.Put(t.Context(), make([]byte, 100)))
+		check(t, w.Close())
+		checkEqual(t, w.Stats().Writes, uint64(calls))
+		checkEqual(t, calls > 2, true)
 	}
 }
 
@@ -334,7 +412,7 @@ func TestNothingIsRegisteredWithACtxBehindClose(t *testing.T) {
 	defer cancel()
 	i.arm(ctx)
 	checkEqual(t, i.stop != nil, true)
-	i.disarm()
+	i.close()
 	other, cancelOther := context.WithCancel(t.Context())
 	defer cancelOther()
 	i.arm(other)
@@ -348,3 +426,47 @@ type ownDone struct {
 }
 
 func (c ownDone) Done() <-chan struct{} { return c.done }
+
+// brittle is a stream that is broken for good by a deadline in the past, as a tls.Conn is by a write that met it.
+type brittle struct {
+	io.Writer
+	broken bool
+}
+
+func (s *brittle) Write(p []byte) (int, error) {
+	if s.broken {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return s.Writer.Write(p)
+}
+
+func (s *brittle) SetWriteDeadline(d time.Time) error {
+	s.broken = s.broken || !d.IsZero()
+	return nil
+}
+
+func (s *brittle) Close() error { return nil }
+
+// TestCtxThatEndsBehindItsCallTouchesNothing: programs that cancel each call's ctx behind it, as all do that set a timeout
+// for each, don't meet deadlines, and need no second write.
+func TestCtxThatEndsBehindItsCallTouchesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent bytes.Buffer
+		w := NewWriter(&brittle{Writer: &sent}, rawOptions)
+		for i := range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			check(t, w.Put(ctx, []byte{byte(i)}))
+			cancel()
+			synctest.Wait()
+		}
+		checkEqual(t, w.Stats().Writes, 10)
+		check(t, w.Close())
+
+		r := NewReader(io.NopCloser(&sent), rawOptions)
+		for i := range 10 {
+			got, err := r.Get(t.Context())
+			check(t, err)
+			checkEqual(t, int(got[0]), i)
+		}
+	})
+}
