@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // smallProgram is a program that spawns. Its first argument says what it does.
@@ -43,6 +44,9 @@ func main() {
 }
 
 func once(path string) string {
+	if path == "nothing" {
+		return path
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r, w, err := gipc.Pipe[string](nil)
@@ -149,6 +153,16 @@ func TestProgramsOnDisk(t *testing.T) {
 	})
 	t.Run("the same build elsewhere", func(t *testing.T) {
 		if got := runSmall(t, ctx, one, "").spawn(t, copyOf(t, one)); got != "hello from one <nil>" {
+			t.Error(got)
+		}
+	})
+	t.Run("touched", func(t *testing.T) {
+		path := copyOf(t, one)
+		p := runSmall(t, ctx, path, "")
+		p.spawn(t, "nothing") // Init has seen the file
+		need(t, os.Chtimes(path, time.Now(), time.Now().Add(time.Hour)))
+		got := p.spawn(t, "")
+		if runtime.GOOS == "linux" && got != "hello from one <nil>" { // elsewhere nothing tells it from a replacement
 			t.Error(got)
 		}
 	})

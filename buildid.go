@@ -17,7 +17,7 @@ import (
 var fileID = sync.OnceValue(identify)
 
 func identify() string {
-	path, err := executable()
+	path, _, err := executable()
 	if err != nil {
 		return ""
 	}
@@ -31,7 +31,7 @@ func identify() string {
 // buildID is the ID that the Go linker wrote into the executable, or, where it was told not to, what the module system
 // knows.
 var buildID = sync.OnceValue(func() string {
-	if id := linkedID(); id != "" && identify() == fileID() { // else the file was replaced since
+	if id, certain := linkedID(); id != "" && (certain || identify() == fileID()) { // else the file was replaced since
 		return id
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -40,23 +40,24 @@ var buildID = sync.OnceValue(func() string {
 	return ""
 })
 
-// linkedID reads the build ID from the first part of the executable, where the linker puts it.
-func linkedID() string {
-	path, err := executable()
+// linkedID reads the build ID from the first part of the executable, where the linker puts it. It is certainly that of the
+// running program if the file can't be another one.
+func linkedID() (id string, certain bool) {
+	path, certain, err := executable()
 	if err != nil {
-		return ""
+		return "", false
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return ""
+		return "", false
 	}
 	defer f.Close()
 	start := make([]byte, 32<<10)
 	n, err := io.ReadFull(f, start)
 	if err != nil && err != io.ErrUnexpectedEOF {
-		return ""
+		return "", false
 	}
-	return findID(start[:n])
+	return findID(start[:n]), certain
 }
 
 // findID finds the ELF note of type 4 and owner "Go", or the text that Mach-O and PE files have instead.

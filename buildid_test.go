@@ -18,7 +18,7 @@ func TestChildOfAnotherBuildRefuses(t *testing.T) {
 		t.Skip("the system runs no program that was changed after it was signed")
 	}
 	ctx := procCtx(t)
-	id := linkedID()
+	id, _ := linkedID()
 	if id == "" {
 		t.Fatal("the test's program has no build ID")
 	}

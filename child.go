@@ -164,11 +164,32 @@ func (c *inherited) outcome(err error) report {
 	switch {
 	case errors.Is(err, context.Canceled):
 		r.Ctx = ctxCanceled
-		r.Asked = c.ctx.Err() != nil
+		r.Asked = c.ctx.Err() != nil && onlyCanceled(err)
 	case errors.Is(err, context.DeadlineExceeded):
 		r.Ctx = ctxDeadline
 	}
 	return r
+}
+
+// onlyCanceled says whether an error that matches context.Canceled says nothing else: one that is joined with it is a failure
+// of its own.
+func onlyCanceled(err error) bool {
+	switch e := err.(type) {
+	case *remoteError: // of a child's child
+		return e.asked
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			if part != ErrPartial && !onlyCanceled(part) { // a cancelled Put's error is both
+				return false
+			}
+		}
+		return true
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			return onlyCanceled(inner)
+		}
+	}
+	return errors.Is(err, context.Canceled)
 }
 
 // call is an entrypoint with its arguments.

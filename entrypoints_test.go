@@ -204,6 +204,10 @@ func init() {
 		<-ctx.Done()
 		return fmt.Errorf("gave up: %w", ctx.Err())
 	})
+	waiting("await ctx and join", func(ctx context.Context, _ deedArgs) error {
+		<-ctx.Done()
+		return errors.Join(ctx.Err(), errors.New("3 orders not saved"))
+	})
 	waiting("await ctx and fail", func(ctx context.Context, _ deedArgs) error {
 		<-ctx.Done()
 		return fmt.Errorf("failed after %v", context.Cause(ctx))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -46,12 +47,26 @@ func init() {
 	}
 	deeds["ignore SIGCHLD"] = func(ctx context.Context, a deedArgs) error {
 		signal.Ignore(syscall.SIGCHLD)
-		p, err := Spawn(ctx, entryDeed, deedArgs{Do: "nothing"}, nil)
-		if err != nil {
-			return err
+		var children []*Process
+		var open []int // descriptors, after each
+		for range 3 {
+			p, err := Spawn(ctx, entryDeed, deedArgs{Do: "nothing"}, nil)
+			if err != nil {
+				return err
+			}
+			err = p.Wait(ctx)
+			code, exited := p.ExitCode()
+			if err := a.Out.Put(ctx, fmt.Sprint(err != nil, code, exited, p.Alive())); err != nil {
+				return err
+			}
+			entries, err := os.ReadDir("/dev/fd")
+			if err != nil {
+				return err
+			}
+			children, open = append(children, p), append(open, len(entries))
 		}
-		err = p.Wait(ctx)
-		code, exited := p.ExitCode()
-		return a.Out.Put(ctx, fmt.Sprint(err != nil, code, exited, p.Alive()))
+		err := a.Out.Put(ctx, fmt.Sprint(open[2]-open[0], " more descriptors"))
+		runtime.KeepAlive(children)
+		return err
 	}
 }

@@ -2,7 +2,6 @@ package gipc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -45,8 +44,8 @@ func (e *ExitError) Unwrap() error { return e.Err }
 
 // asAsked says whether the entrypoint did no more than return the error of its ended ctx.
 func (e *ExitError) asAsked() bool {
-	var remote *remoteError
-	return e.Code == exitFailed && errors.As(e.Err, &remote) && remote.asked
+	remote, ok := e.Err.(*remoteError)
+	return ok && e.Code == exitFailed && remote.asked
 }
 
 func lastLine(text []byte) string {
@@ -67,7 +66,7 @@ func (e *remoteError) Unwrap() error { return e.is }
 
 // exitError explains the child's end; nil if it ended well. failure is what went wrong in serving it.
 func (p *Process) exitError(failure error) error {
-	e := &ExitError{Name: p.name, PID: p.pid, Err: failure}
+	e := &ExitError{Name: p.name, PID: p.pid}
 	if p.state != nil {
 		e.Code, e.Signal = exitStatus(p.state)
 	}
@@ -84,6 +83,12 @@ func (p *Process) exitError(failure error) error {
 		e.Err = &remoteError{text: p.last.Text, is: p.last.Ctx.asError(), asked: p.last.Asked}
 	case p.reason != nil:
 		e.Err = p.reason
+	}
+	switch {
+	case e.Err == nil:
+		e.Err = failure
+	case failure != nil:
+		e.Err = fmt.Errorf("%w; besides: %w", e.Err, failure)
 	}
 	return e
 }

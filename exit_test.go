@@ -97,6 +97,29 @@ func TestEveryEndIsToldApart(t *testing.T) {
 	}
 }
 
+func TestOnlyTheCtxsErrorCountsAsAsked(t *testing.T) {
+	lost := errors.New("3 orders not saved")
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{context.Canceled, true},
+		{errAsked, true},
+		{fmt.Errorf("gave up: %w", context.Canceled), true},
+		{partial(context.Canceled), true},
+		{&Error{"put", "w", partial(fmt.Errorf("%w: %w", context.Canceled, errAsked))}, true},
+		{&ExitError{Err: &remoteError{is: context.Canceled, asked: true}}, true},
+		{&ExitError{Err: &remoteError{is: context.Canceled}}, false},
+		{errors.Join(context.Canceled, lost), false},
+		{fmt.Errorf("%w: %w", lost, context.Canceled), false},
+		{fmt.Errorf("late: %w", errors.Join(context.Canceled, &Error{"put", "w", lost})), false},
+	} {
+		if got := onlyCanceled(c.err); got != c.want {
+			t.Errorf("%v: %v, want %v", c.err, got, c.want)
+		}
+	}
+}
+
 func TestStderrTailIsTheLast16KiB(t *testing.T) {
 	ctx := procCtx(t)
 	var text strings.Builder

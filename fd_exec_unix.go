@@ -45,12 +45,19 @@ func duplicate(stream io.Closer) (inheritable, error) {
 // duplicateFile does so with a file that moves as a file.
 func duplicateFile(f *os.File) (inheritable, error) { return duplicate(f) }
 
-// duplicateOther takes the file of a net.Conn or net.Listener.
+// duplicateOther duplicates the file of a net.Conn or net.Listener. That file's own Fd, which os/exec calls, would make
+// the socket blocking, here too.
 func duplicateOther(stream io.Closer) (inheritable, error) {
-	if c, ok := stream.(interface{ File() (*os.File, error) }); ok {
-		return c.File()
+	c, ok := stream.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, errNoFile
 	}
-	return nil, errNoFile
+	f, err := c.File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return duplicate(f)
 }
 
 // inheritedEnv tells a child how many descriptors it got, from 3 on.
@@ -64,11 +71,12 @@ func (job) attach(cmd *exec.Cmd, fds []inheritable) (numbers []uint64, intact fu
 	cmd.ExtraFiles = slices.Clone(fds)
 	mark := inheritedEnv + "=" + strconv.Itoa(len(fds))
 	cmd.Env = append(cmd.Env, mark)
+	attr := cmd.SysProcAttr // says that the child leads a group
 	for i := range fds {
 		numbers = append(numbers, uint64(firstInherited+i))
 	}
 	return numbers, func() bool { // without the mark the child would run main
-		return slices.Contains(cmd.Env, mark) && len(cmd.ExtraFiles) >= len(fds) && slices.Equal(cmd.ExtraFiles[:len(fds)], fds)
+		return slices.Contains(cmd.Env, mark) && cmd.SysProcAttr == attr && len(cmd.ExtraFiles) >= len(fds) && slices.Equal(cmd.ExtraFiles[:len(fds)], fds)
 	}
 }
 

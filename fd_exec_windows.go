@@ -102,10 +102,11 @@ func (j *job) attach(cmd *exec.Cmd, fds []inheritable) (numbers []uint64, intact
 	}
 	mark := inheritedEnv + "=" + strings.Join(list, ",")
 	cmd.Env = append(cmd.Env, mark)
+	attr := cmd.SysProcAttr
 	return numbers, func() bool { // without the mark the child would run main
-		a := cmd.SysProcAttr
-		return slices.Contains(cmd.Env, mark) && a != nil && !a.NoInheritHandles && len(a.AdditionalInheritedHandles) >= len(handles) &&
-			slices.Equal(a.AdditionalInheritedHandles[:len(handles)], handles)
+		return slices.Contains(cmd.Env, mark) && cmd.SysProcAttr == attr && !attr.NoInheritHandles &&
+			len(attr.AdditionalInheritedHandles) >= len(handles) &&
+			slices.Equal(attr.AdditionalInheritedHandles[:len(handles)], handles)
 	}
 }
 
@@ -294,8 +295,11 @@ func exitWithGroup(code int) {
 // exitStatus returns the exit code; there are no signals.
 func exitStatus(state *os.ProcessState) (code int, sig os.Signal) { return state.ExitCode(), nil }
 
-// executable is what a child runs: the file of a running program can't be replaced.
-func executable() (string, error) { return os.Executable() }
+// executable is what a child runs. The file of a running program can't be replaced, but moved away.
+func executable() (path string, running bool, err error) {
+	path, err = os.Executable()
+	return path, false, err
+}
 
 // awaitExit waits until a child has ended, and leaves it to be reaped: until then its pid is not used again.
 func awaitExit(pid int) bool {

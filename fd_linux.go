@@ -17,13 +17,15 @@ func setPipeSize(fd uintptr, size int) {
 	_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, fd, unix.F_SETPIPE_SZ, uintptr(size))
 }
 
-// executable is what a child runs. The link leads to the running program even when its file is replaced or deleted.
-func executable() (string, error) {
+// executable is what a child runs; running says that it certainly is the running program. The link leads there even when the
+// file is replaced or deleted.
+func executable() (path string, running bool, err error) {
 	const self = "/proc/self/exe"
 	if _, err := os.Lstat(self); err == nil {
-		return self, nil
+		return self, true, nil
 	}
-	return os.Executable()
+	path, err = os.Executable()
+	return path, false, err
 }
 
 // awaitExit waits until a child has ended, and leaves it to be reaped: until then its pid is not used again.

@@ -10,8 +10,12 @@ const maxRead = 64 << 10
 // setPipeSize does nothing: only Linux lets a program choose a pipe's capacity, and PipeSize is a hint.
 func setPipeSize(uintptr, int) {}
 
-// executable is what a child runs. If the file was replaced, the child's build differs, and Spawn says so.
-func executable() (string, error) { return os.Executable() }
+// executable is what a child runs; it may not be the running program any more. If the file was replaced, the child's build
+// differs, and Spawn says so.
+func executable() (path string, running bool, err error) {
+	path, err = os.Executable()
+	return path, false, err
+}
 
 // awaitExit can't wait: these systems have no portable way to do so without reaping the child.
 func awaitExit(int) bool { return false }

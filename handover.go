@@ -1,15 +1,11 @@
 package gipc
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"reflect"
-	"slices"
-	"sync"
 	"sync/atomic"
 )
 
@@ -78,16 +74,17 @@ type handover struct {
 }
 
 // beginHandover finds all ends and files in args and keeps everybody from them, or fails and leaves them as they were.
-func beginHandover(ctx context.Context, args any) (_ *handover, err error) {
+func beginHandover(ctx context.Context, args any) (*handover, error) {
 	h := &handover{}
+	begun := false
 	defer func() {
-		if err != nil {
+		if !begun { // a panic of the user's code, in a map's key, comes this way too
 			h.abandon()
 		}
 	}()
 	index := map[any]int{}
 	var fileUses []int // positions in uses that count from the first file
-	err = walk(reflect.ValueOf(args), func(v any, path string) error {
+	err := walk(reflect.ValueOf(args), func(v any, path string) error {
 		if f, ok := v.(*os.File); ok {
 			i, seen := index[f]
 			if !seen {
@@ -123,7 +120,11 @@ func beginHandover(ctx context.Context, args any) (_ *handover, err error) {
 	for _, at := range fileUses {
 		h.uses[at] += len(h.moved)
 	}
-	return h, h.open()
+	if err := h.open(); err != nil {
+		return nil, err
+	}
+	begun = true
+	return h, nil
 }
 
 // open makes the descriptors that the child inherits.
@@ -237,158 +238,6 @@ func halvesOf(m movable) int {
 		return 2
 	}
 	return 1
-}
-
-var (
-	movableType = reflect.TypeFor[movable]()
-	fileType    = reflect.TypeFor[*os.File]()
-)
-
-// walk calls visit for every *Reader, *Writer, *Duplex and *os.File in v, in an order that is the same for equal values
-// in parent and child.
-func walk(v reflect.Value, visit func(v any, path string) error) error {
-	w := walker{visit: visit}
-	if !v.IsValid() {
-		return nil
-	}
-	return w.value(v, "args", 0)
-}
-
-type walker struct {
-	visit func(v any, path string) error
-}
-
-// maxDepth is how deep arguments may be nested; cycles, which can't be encoded, end there.
-const maxDepth = 10_000
-
-func (w *walker) value(v reflect.Value, path string, depth int) error {
-	t := v.Type()
-	if !mayHoldEnds(t) {
-		return nil
-	}
-	if depth > maxDepth {
-		return fmt.Errorf("%s: arguments are nested more than %d deep, or contain themselves", path[:min(len(path), 40)], maxDepth)
-	}
-	depth++
-	switch t.Kind() {
-	case reflect.Pointer:
-		if v.IsNil() {
-			return nil
-		}
-		if isEnd(t) {
-			return w.visit(v.Interface(), path)
-		}
-		return w.value(v.Elem(), path, depth)
-	case reflect.Interface:
-		return w.inInterface(v, path, depth)
-	case reflect.Struct:
-		for i := range t.NumField() {
-			if err := w.field(v.Field(i), t.Field(i), path, depth); err != nil {
-				return err
-			}
-		}
-	case reflect.Slice, reflect.Array:
-		for i := range v.Len() {
-			if err := w.value(v.Index(i), fmt.Sprintf("%s[%d]", path, i), depth); err != nil {
-				return err
-			}
-		}
-	case reflect.Map:
-		for _, key := range sortedKeys(v) {
-			if err := w.value(v.MapIndex(key), fmt.Sprintf("%s[%v]", path, key), depth); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (w *walker) field(v reflect.Value, f reflect.StructField, path string, depth int) error {
-	path += "." + f.Name
-	if f.IsExported() && !isSkipped(f) || f.Anonymous {
-		return w.value(v, path, depth)
-	}
-	if mayHoldEnds(f.Type) && f.Type.Kind() != reflect.Interface && !v.IsZero() {
-		return fmt.Errorf("%s: a channel end or file in a field that is not encoded would stay behind: export the field", path)
-	}
-	return nil
-}
-
-// inInterface refuses ends whose type the child can't know.
-func (w *walker) inInterface(v reflect.Value, path string, depth int) error {
-	if v.IsNil() {
-		return nil
-	}
-	refuse := walker{visit: func(v any, path string) error {
-		return fmt.Errorf("%s: a %T in an interface can't be handed over, because the child would not know its type: use a field of that type", path, v)
-	}}
-	return refuse.value(v.Elem(), path, depth)
-}
-
-func isEnd(t reflect.Type) bool { return t == fileType || t.Implements(movableType) }
-
-func isSkipped(f reflect.StructField) bool {
-	tag, ok := f.Tag.Lookup("cbor")
-	if !ok {
-		tag = f.Tag.Get("json")
-	}
-	return tag == "-"
-}
-
-func sortedKeys(m reflect.Value) []reflect.Value {
-	keys := m.MapKeys()
-	slices.SortFunc(keys, func(a, b reflect.Value) int {
-		switch {
-		case a.CanInt():
-			return cmp.Compare(a.Int(), b.Int())
-		case a.CanUint():
-			return cmp.Compare(a.Uint(), b.Uint())
-		case a.Kind() == reflect.String:
-			return cmp.Compare(a.String(), b.String())
-		}
-		return bytes.Compare(keyOrder(a), keyOrder(b))
-	})
-	return keys
-}
-
-// keyOrder is how a key is encoded: how it prints may differ between parent and child, and be the same for two keys.
-func keyOrder(key reflect.Value) []byte {
-	order, _ := appendCBOR(nil, key.Interface()) // a key without encoding stops Spawn later
-	return order
-}
-
-// holders caches mayHoldEnds: arguments may be long lists of a type that holds none.
-var holders sync.Map // reflect.Type to bool
-
-func mayHoldEnds(t reflect.Type) bool {
-	if known, ok := holders.Load(t); ok {
-		return known.(bool)
-	}
-	holds := searchEnds(t, map[reflect.Type]bool{})
-	holders.Store(t, holds)
-	return holds
-}
-
-func searchEnds(t reflect.Type, seen map[reflect.Type]bool) bool {
-	if seen[t] {
-		return false
-	}
-	seen[t] = true
-	switch t.Kind() {
-	case reflect.Interface:
-		return true
-	case reflect.Pointer:
-		return isEnd(t) || searchEnds(t.Elem(), seen)
-	case reflect.Slice, reflect.Array, reflect.Map:
-		return searchEnds(t.Elem(), seen)
-	case reflect.Struct:
-		for i := range t.NumField() {
-			if searchEnds(t.Field(i).Type, seen) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 var (

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -28,7 +31,15 @@ type cargo struct {
 	Odd     *Writer[string]
 	Hidden  hiddenEnd
 	Base    shadowed
+	ByKey   map[panickyKey]*Writer[string]
+	ByFloat map[float64]*Writer[string]
 }
+
+// panickyKey can't be encoded.
+type panickyKey struct{ N int }
+
+func (panickyKey) MarshalCBOR() ([]byte, error)  { panic("key") }
+func (*panickyKey) UnmarshalCBOR(b []byte) error { return nil }
 
 // shadowed has two fields of one name: only the outer one is encoded.
 type shadowed struct {
@@ -155,6 +166,13 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 		"shadowed field":     {spawnWith(nil, func(c *cargo) { c.Base = shadowed{shadowedBase{open}, twin} }), ErrNotReady, "hidden by another of the same name"},
 		"interface":          {spawnWith(nil, func(c *cargo) { c.Any = []any{open} }), nil, "args.Any[0]: a *gipc.Writer[string] in an interface"},
 		"unexported field":   {spawnWith(nil, func(c *cargo) { c.Hidden.out = open }), nil, "args.Hidden.out"},
+		"end by value":       {spawnWith(nil, func(c *cargo) { c.Any = *open }), nil, "args.Any: a gipc.Writer[string] that is no pointer"},
+		"key that is no key": {spawnWith(nil, func(c *cargo) { c.ByFloat = map[float64]*Writer[string]{math.NaN(): open} }), nil, "args.ByFloat: "},
+		"key panics": {func(ctx context.Context, c cargo) error {
+			c.ByKey = map[panickyKey]*Writer[string]{{1}: open, {2}: twin}
+			return panicOf(func() { _, _ = Spawn(ctx, entryCargo, c, nil) })
+		}, nil, "key"},
+		"named":              {spawnWith(&SpawnOptions{Name: "worker 7", Env: withInit("exit 0")}, nil), ErrNotReady, "worker 7 (entrypoint cargo)"},
 		"unregistered codec": {spawnWith(nil, func(c *cargo) { c.Odd = unregistered }), nil, "RegisterCodec"},
 		"closed end":         {spawnWith(nil, func(c *cargo) { c.Odd = closed }), ErrClosed, "args.Odd"},
 		"zero end":           {spawnWith(nil, func(c *cargo) { c.Odd = &Writer[string]{} }), errZeroEnd, "args.Odd"},
@@ -201,6 +219,54 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 	}
 	need(t, open.Close())
 	need(t, unregistered.Close())
+}
+
+// record is a value with fields that stay behind, and have nothing to do with ends.
+type record struct {
+	ID    int
+	cache map[string]any
+	log   *slog.Logger
+	next  *record
+}
+
+var entryRecord = Register("record", func(_ context.Context, r *record) error {
+	if r.ID != 7 || r.cache != nil {
+		return fmt.Errorf("got %+v", r)
+	}
+	return nil
+})
+
+func TestFieldsWithoutEndsStayBehindQuietly(t *testing.T) {
+	ctx := procCtx(t)
+	p, err := Spawn(ctx, entryRecord, &record{ID: 7, cache: map[string]any{"a": 1}, log: slog.Default(), next: &record{}}, nil)
+	need(t, err)
+	need(t, p.Wait(ctx))
+}
+
+// A failed Spawn leaves a connection as it is: its calls still end with their ctx.
+func TestFailedSpawnLeavesConnectionsNonBlocking(t *testing.T) {
+	bounded(t)
+	ctx := procCtx(t)
+	for _, network := range []string{"tcp", "unix"} {
+		if onWindows && network == "unix" {
+			continue // its ends can't be handed over there, and few programs have any
+		}
+		address := "127.0.0.1:0"
+		if network == "unix" {
+			address = filepath.Join(t.TempDir(), "socket")
+		}
+		mine, other := connected(t, network, address)
+		d := NewReader[string](mine, nil)
+		if _, err := Spawn(ctx, entryDeed, deedArgs{Do: "nothing", In: d}, &SpawnOptions{Env: withInit("exit 0")}); err == nil {
+			t.Fatal("Spawn succeeded")
+		}
+		getCtx, cancel := context.WithCancel(ctx)
+		got := started(func() error { return second(d.Get(getCtx)) })
+		underWay(t, d.in, 1)
+		cancel()
+		needIs(t, <-got, context.Canceled)
+		need(t, errors.Join(d.Close(), other.Close()))
+	}
 }
 
 func panicOf(f func()) (err error) {

@@ -14,10 +14,11 @@ import (
 
 // systemFailures are those that depend on the system.
 var systemFailures = map[string]commandFailure{
-	"ExtraFiles dropped": {func(c *exec.Cmd) { c.ExtraFiles = nil }, nil, "other than by appending"},
-	"ExtraFiles shifted": {func(c *exec.Cmd) { c.ExtraFiles = append([]*os.File{os.Stderr}, c.ExtraFiles...) }, nil, "other than by appending"},
-	"no program":         {func(c *exec.Cmd) { c.Path = "/nowhere/at all" }, os.ErrNotExist, ""},
-	"no such root":       {func(c *exec.Cmd) { c.SysProcAttr.Chroot = "/nowhere" }, nil, ""},
+	"ExtraFiles dropped":   {func(c *exec.Cmd) { c.ExtraFiles = nil }, nil, "other than by appending"},
+	"ExtraFiles shifted":   {func(c *exec.Cmd) { c.ExtraFiles = append([]*os.File{os.Stderr}, c.ExtraFiles...) }, nil, "other than by appending"},
+	"SysProcAttr replaced": {func(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{} }, nil, "replaced SysProcAttr"},
+	"no program":           {func(c *exec.Cmd) { c.Path = "/nowhere/at all" }, os.ErrNotExist, ""},
+	"no such root":         {func(c *exec.Cmd) { c.SysProcAttr.Chroot = "/nowhere" }, nil, ""},
 }
 
 // The limit is reached at every point of a Spawn.

@@ -13,6 +13,10 @@ var systemFailures = map[string]commandFailure{
 	"nothing inherited": {func(c *exec.Cmd) {
 		c.SysProcAttr.NoInheritHandles = true
 	}, nil, "other than by appending"},
+	"SysProcAttr replaced": {func(c *exec.Cmd) {
+		replaced := *c.SysProcAttr
+		c.SysProcAttr = &replaced
+	}, nil, "replaced SysProcAttr"},
 	"SysProcAttr dropped": {func(c *exec.Cmd) { c.SysProcAttr = nil }, nil, "other than by appending"},
 	"no program":          {func(c *exec.Cmd) { c.Path = `C:\nowhere\at all` }, exec.ErrNotFound, ""},
 	"no such user":        {func(c *exec.Cmd) { c.SysProcAttr.Token = syscall.Token(1) }, nil, ""},

@@ -2,8 +2,10 @@ package gipc
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +122,34 @@ func parentOf(t *testing.T, wait string, grace time.Duration) (*Process, pipeEnd
 }
 
 // A child whose parent is gone ends at the end of the grace, and not before.
+// What a process spawns whose parent is gone is stopped at once, but not before it has been told what to do.
+func TestSpawnByAnOrphanIsToldAllBeforeItIsStopped(t *testing.T) {
+	ctx := procCtx(t)
+	r, w := stringPipe(t)
+	p := spawnIt(t, entryDeed, deedArgs{Do: "spawn as an orphan", Out: w}, nil)
+	if got := get(t, ctx, r); got != "<nil>" {
+		t.Error(got)
+	}
+	need(t, p.Wait(ctx))
+}
+
+func init() {
+	deeds["spawn as an orphan"] = func(ctx context.Context, a deedArgs) error {
+		orphaned = make(chan struct{})
+		close(orphaned)
+		_, w, err := Pipe[string](nil)
+		if err != nil {
+			return err
+		}
+		many := slices.Repeat([]*Writer[string]{w}, 100_000) // what says where they stand doesn't fit into a pipe
+		p, err := Spawn(ctx, entryDeed, deedArgs{Do: "await ctx, well", Rest: many}, nil)
+		if err == nil {
+			err = p.Wait(ctx)
+		}
+		return a.Out.Put(ctx, fmt.Sprint(err))
+	}
+}
+
 func TestOrphanHasItsGrace(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	const grace = time.Second

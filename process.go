@@ -35,6 +35,7 @@ type Process struct {
 	control *control
 	stderr  *tail
 
+	told   chan struct{} // closed when begin has told the child all it has to
 	asked  chan struct{} // closed to ask the child to stop
 	ask    sync.Once
 	exited chan struct{} // closed when the child is reaped
@@ -58,7 +59,7 @@ func serve(ctx context.Context, cmd *exec.Cmd, s *starter) *Process {
 	p := &Process{
 		name: s.opts.Name, opts: s.opts, cmd: cmd, job: s.job, pid: cmd.Process.Pid,
 		control: newControl(s.pipes.reports, s.pipes.orders, maxReport), stderr: s.stdio.stderr,
-		asked: make(chan struct{}), exited: make(chan struct{}), ready: make(chan report, 1), done: make(chan struct{}),
+		told: make(chan struct{}), asked: make(chan struct{}), exited: make(chan struct{}), ready: make(chan report, 1), done: make(chan struct{}),
 		health: newHealth(),
 	}
 	served, cancel := context.WithCancel(context.Background())
@@ -66,6 +67,10 @@ func serve(ctx context.Context, cmd *exec.Cmd, s *starter) *Process {
 
 	crash := s.pipes.crash
 	p.group.Go(func() error { return p.reap(cancel) })
+	p.group.Go(func() error {
+		<-p.told // a child may do all it has to before begin knows that it could tell it
+		return nil
+	})
 	p.group.Go(p.readReports)
 	p.group.Go(func() (err error) {
 		defer crash.Close()
@@ -98,6 +103,9 @@ func (p *Process) reap(endService func()) error {
 		p.mu.Lock()
 	}
 	p.reaped = true
+	if err != nil { // somebody else has reaped it
+		_ = p.cmd.Process.Release()
+	}
 	p.job.release()
 	p.mu.Unlock()
 	p.state = state
@@ -151,6 +159,7 @@ func (p *Process) awaitReady(ctx context.Context, first hello, args []byte) erro
 var errEndedEarly = fmt.Errorf("%w", ErrNotReady)
 
 func (p *Process) begin(ctx context.Context, first hello, args []byte) error {
+	defer close(p.told)
 	sendCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // a child may end, or refuse, while it is still being told
@@ -176,7 +185,7 @@ func (p *Process) begin(ctx context.Context, first hello, args []byte) error {
 		return ctx.Err()
 	}
 	switch err := p.control.send(ctx, order{Run: true}); {
-	case err == nil:
+	case err == nil, errors.Is(err, ErrPartial): // then it will arrive
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -218,6 +227,11 @@ func (p *Process) stopWhenTold(ctx context.Context) error {
 		reason = errParentGone
 	}
 
+	select {
+	case <-p.told: // else the child would take the order for what begin tells it
+	case <-p.exited:
+		return nil
+	}
 	deadline := time.Now().Add(p.opts.Grace)
 	sendCtx, cancel := context.WithDeadline(p.served, deadline)
 	defer cancel()

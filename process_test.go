@@ -73,6 +73,7 @@ func TestStopAsksThenTerminatesThenKills(t *testing.T) {
 		"await ctx":              {code: 1, grace: time.Minute},
 		"await ctx and wrap":     {code: 1, grace: time.Minute},
 		"await ctx, cause":       {code: 1, grace: time.Minute},
+		"await ctx and join":     {1, "3 orders not saved", time.Minute},
 		"await ctx and time out": {1, "3 orders not saved", time.Minute},
 		"await ctx, well":        {grace: time.Minute},
 		"await ctx and fail":     {1, "failed after gipc: the parent asked this process to stop", time.Minute},

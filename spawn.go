@@ -32,7 +32,8 @@ type SpawnOptions struct {
 	Dir string
 
 	// Stdin is copied to the child by a goroutine, unless it is an *os.File. nil: the null device. A goroutine that is
-	// blocked in its Read when the child ends stays there until that Read returns.
+	// blocked in its Read when the child ends stays there until that Read returns. A child has its own process group, so
+	// that a terminal that it reads from directly stops it (SIGTTIN) on Unix.
 	Stdin io.Reader
 
 	// Stdout and Stderr get the child's output from a goroutine of their own, unless they are *os.File; if writing to
@@ -51,8 +52,9 @@ type SpawnOptions struct {
 	// Daemon marks a child that a Supervisor doesn't wait for but ends after the others.
 	Daemon bool
 
-	// Command may change the command before it is started: credentials, cgroup, namespaces. It may append to
-	// ExtraFiles and Env, but must keep what is there, and only files can be its standard streams. On Windows Spawn
+	// Command may change the command before it is started: credentials, cgroup, namespaces. It may set fields of
+	// SysProcAttr, which is never nil, and append to ExtraFiles and Env, but must keep what is there, and only files can
+	// be its standard streams. On Windows Spawn
 	// returns an error that matches errors.ErrUnsupported if it sets ExtraFiles; there it may append inheritable handles
 	// to SysProcAttr.AdditionalInheritedHandles.
 	Command func(*exec.Cmd)
@@ -156,9 +158,17 @@ func Spawn[A any](ctx context.Context, e *Entrypoint[A], args A, opts *SpawnOpti
 	}
 	p, err := s.start(ctx, args)
 	if err != nil {
-		return nil, wrapError(ctx, "spawn", named(e.name), err)
+		return nil, wrapError(ctx, "spawn", s.named(), err)
 	}
 	return p, nil
+}
+
+// named says what is to be started, for errors.
+func (s *starter) named() named {
+	if s.opts.Name == "" || s.opts.Name == s.entrypoint {
+		return named(s.entrypoint)
+	}
+	return named(fmt.Sprintf("%s (entrypoint %s)", s.opts.Name, s.entrypoint))
 }
 
 type named string
@@ -279,7 +289,7 @@ func (s *starter) startProcess(ctx context.Context) (_ *Process, err error) {
 }
 
 func (s *starter) command() (*exec.Cmd, error) {
-	path, err := executable()
+	path, _, err := executable()
 	if err != nil {
 		return nil, err
 	}
@@ -301,7 +311,7 @@ func (s *starter) command() (*exec.Cmd, error) {
 	}
 	s.opts.Command(cmd)
 	if !intact() {
-		return nil, errors.New("SpawnOptions.Command changed, other than by appending, what the child inherits: its files, or its Env")
+		return nil, errors.New("SpawnOptions.Command changed, other than by appending, what the child inherits: its files, or its Env; or it replaced SysProcAttr instead of setting fields of it")
 	}
 	for _, stream := range []any{cmd.Stdin, cmd.Stdout, cmd.Stderr} {
 		if _, isFile := stream.(*os.File); !isFile && stream != nil { // exec.Cmd.Wait, which nobody calls, would serve it

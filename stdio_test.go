@@ -27,6 +27,14 @@ func init() {
 		fmt.Print(text)
 		return err
 	}
+	deeds["print and await ctx"] = func(ctx context.Context, a deedArgs) error {
+		fmt.Print(a.Text)
+		if err := a.Out.Put(ctx, "printed"); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	deeds["print both"] = func(_ context.Context, a deedArgs) error {
 		for range a.N {
 			fmt.Fprintln(os.Stdout, "out")
@@ -94,6 +102,13 @@ func TestOutputWriterThatFailsHarmsNobody(t *testing.T) {
 	}
 	if string(e.Stderr) != said[:maxTail] || calls != 1 {
 		t.Errorf("%d bytes kept, %d calls", len(e.Stderr), calls)
+	}
+
+	r, w := stringPipe(t)
+	p = spawnIt(t, entryDeed, deedArgs{Do: "print and await ctx", Text: "x", Out: w}, &SpawnOptions{Stdout: fails})
+	get(t, ctx, r)
+	if err := p.Stop(ctx); !errors.Is(err, full) || !errors.Is(err, context.Canceled) {
+		t.Errorf("a child that ended as it was asked to: %v", err)
 	}
 }
 

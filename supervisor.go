@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"reflect"
 	"strings"
 	"time"
 
@@ -99,7 +98,7 @@ type ChildSpec struct {
 // can't stop while it runs. Calls for different children may run at the same time. A panic in it ends the program.
 //
 // The ends and files in what args returns belong to the Supervisor: they move to the child, or are closed if it can't be
-// started. An error from args, as any error of a start, is a failure of the child and is treated as its death would be.
+// started, but those in unexported fields. An error from args, as any error of a start, is a failure of the child and is treated as its death would be.
 func Child[A any](e *Entrypoint[A], args func(context.Context) (A, error), opts *ChildOptions) ChildSpec {
 	var c ChildSpec
 	if opts != nil {
@@ -144,20 +143,6 @@ func Child[A any](e *Entrypoint[A], args func(context.Context) (A, error), opts 
 		return p, nil
 	}
 	return c
-}
-
-// closeEnds closes the ends in arguments that were not handed over.
-func closeEnds(args any) {
-	// Errors say that an end is closed already, or that walk can't look into it; Spawn has said that before.
-	_ = walk(reflect.ValueOf(args), func(v any, _ string) error {
-		switch end := v.(type) {
-		case interface{ CloseNow() error }:
-			_ = end.CloseNow()
-		case interface{ Close() error }:
-			_ = end.Close()
-		}
-		return nil
-	})
 }
 
 // Supervisor keeps child processes running: it starts them in order, restarts those that fail, gives up when one fails

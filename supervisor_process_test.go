@@ -394,6 +394,49 @@ func TestSupervisedStartFails(t *testing.T) {
 	noMoreThan(t, "descriptors", fds, func() int { runtime.GC(); return openDescriptors(t) })
 }
 
+// All ends are closed, wherever they are, also in arguments that can't be handed over.
+func TestSupervisorClosesTheEndsOfArgumentsThatCantMove(t *testing.T) {
+	ctx := procCtx(t)
+	s, _ := superviseIt(t, SupervisorOptions{MaxRestarts: 1, Backoff: Backoff{Min: 1, Max: 1}})
+	kept, keptW, err := os.Pipe()
+	need(t, err)
+	defer kept.Close()
+	var peers []*Reader[string]
+	need(t, s.Start(Child(entryCargo, func(context.Context) (cargo, error) {
+		var c cargo
+		inside := map[string]any{"itself": &c.Any, "not ours": kept}
+		for _, place := range []func(*Writer[string]){
+			func(w *Writer[string]) { c.W = w },
+			func(w *Writer[string]) { inside["end"] = []any{w} },
+			func(w *Writer[string]) { c.ByFloat = map[float64]*Writer[string]{1: w} },
+			func(w *Writer[string]) { c.Odd = w },
+		} {
+			r, w, err := Pipe[string](nil)
+			if err != nil {
+				return c, err
+			}
+			peers = append(peers, r)
+			place(w)
+		}
+		c.Any = inside
+		return c, nil
+	}, nil)))
+	if err := s.Wait(); err == nil || !strings.Contains(err.Error(), "in an interface") && !strings.Contains(err.Error(), "contain themselves") {
+		t.Errorf("Wait is %v", err)
+	}
+	checkEqual(t, len(peers), 8)
+	need(t, keptW.Close())
+	if _, err := kept.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("a file in an interface: %v", err)
+	}
+	for _, r := range peers {
+		if _, err := r.Get(ctx); err != io.EOF {
+			t.Errorf("the other end of what was not handed over: %v", err)
+		}
+		need(t, r.Close())
+	}
+}
+
 func TestSupervisedReady(t *testing.T) {
 	s, log := superviseIt(t, SupervisorOptions{Strategy: RestForOne})
 	tells := make(chan *Writer[string], 10)
