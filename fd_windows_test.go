@@ -637,12 +637,6 @@ func spawnCycle(ctx context.Context, kill bool) error {
 		return err
 	}
 	p, err := Spawn(ctx, entryCopy, lineArgs{r, out}, nil)
-	for range 3 { // of some thousand processes Wine 8 can't start one, and says so before it runs; then nothing has moved
-		if !underWine() || !errors.Is(err, windows.ERROR_INTERNAL_ERROR) {
-			break
-		}
-		p, err = Spawn(ctx, entryCopy, lineArgs{r, out}, nil)
-	}
 	if err != nil {
 		return err
 	}
