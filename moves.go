@@ -218,3 +218,10 @@ func (d *Duplex[In, Out]) MarshalJSON() ([]byte, error) { return nil, errInMessa
 
 // UnmarshalJSON refuses, as MarshalCBOR does.
 func (d *Duplex[In, Out]) UnmarshalJSON([]byte) error { return errInMessage }
+
+// movedError is what calls on a moved end return.
+type movedError struct{ child string }
+
+func (e *movedError) Error() string { return "moved to child process " + e.child }
+
+func (e *movedError) Unwrap() error { return ErrMoved }
