@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/big"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -163,22 +162,14 @@ func TestHostileMessages(t *testing.T) {
 func refuses[T any](t *testing.T, msg []byte) {
 	t.Helper()
 	var v T
-	if allocated := allocates(func() {
+	const limit = 1 << 20
+	if allocated := allocates(limit, func() {
 		if err := (CBOR[T]{}).Decode(msg, &v); err == nil {
 			t.Errorf("%T: decoded to %v, want an error", v, v)
 		}
-	}); allocated > 1<<20 {
+	}); allocated > limit {
 		t.Errorf("%T: allocated %d bytes for a message of %d", v, allocated, len(msg))
 	}
-}
-
-// allocates returns how many bytes f allocates.
-func allocates(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
 }
 
 type nestedList struct{ Next *nestedList }

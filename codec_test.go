@@ -266,8 +266,8 @@ func TestDecodeIntoUsed(t *testing.T) {
 
 // TestMemoryOfALargeSliceDoesNotCostEveryMessage: what a large message needed is cleared once, not for each small one behind.
 func TestMemoryOfALargeSliceDoesNotCostEveryMessage(t *testing.T) {
-	v := make([]int, 10, 1<<20)
-	mustDecode(t, Codec[[]int](CBOR[[]int]{}), []int{1}, &v)
+	v := make([]int64, 10, 1<<20)
+	mustDecode(t, Codec[[]int64](CBOR[[]int64]{}), []int64{1}, &v)
 	if got, limit := 8*cap(v), maxSpare; got > limit {
 		t.Errorf("%d bytes are kept, and cleared, for each message; limit %d", got, limit)
 	}

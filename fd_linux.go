@@ -1,8 +1,11 @@
 package gipc
 
 import (
+	"errors"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -17,16 +20,34 @@ func setPipeSize(fd uintptr, size int) {
 	_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, fd, unix.F_SETPIPE_SZ, uintptr(size))
 }
 
-// executable is what a child runs; running says that it certainly is the running program. The link leads there even when the
-// file is replaced or deleted.
+// procSelfExe leads to the running program even when its file is replaced or deleted.
+const procSelfExe = "/proc/self/exe"
+
+// executable is what a child runs; running says that it certainly is the running program.
 func executable() (path string, running bool, err error) {
-	const self = "/proc/self/exe"
-	if _, err := os.Lstat(self); err == nil {
-		return self, true, nil
-	}
-	path, err = os.Executable()
-	return path, false, err
+	path, err = executablePath()
+	return path, path == procSelfExe, err
 }
+
+// executablePath decides once, in Init: a program that changes its root directory later must not find another one there.
+// Where /proc is missing from the beginning, it is the path that this program was executed by.
+var executablePath = sync.OnceValues(func() (string, error) {
+	if _, err := os.Lstat(procSelfExe); err == nil {
+		return procSelfExe, nil
+	}
+	auxv, err := unix.Auxv()
+	if err != nil {
+		return "", err
+	}
+	const execFn = 31 // AT_EXECFN
+	for _, entry := range auxv {
+		if entry[0] == execFn {
+			path := *(**byte)(unsafe.Pointer(&entry[1]))
+			return filepath.Abs(unix.BytePtrToString(path))
+		}
+	}
+	return "", errors.New("the program's path is unknown: mount /proc")
+})
 
 // awaitExit waits until a child has ended, and leaves it to be reaped: until then its pid is not used again.
 func awaitExit(pid int) bool {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"path/filepath"
 	"runtime"
@@ -255,4 +256,21 @@ func filled(t testing.TB, w *Writer[[]byte]) (messages int) {
 		wait *= 8 // it may have been a slow machine
 	}
 	return messages
+}
+
+// allocates returns how many bytes f allocates. What is above limit is measured again, twice at most: other goroutines, such as
+// those of an earlier test that are about to end, allocate too.
+func allocates(limit uint64, f func()) uint64 {
+	least := uint64(math.MaxUint64)
+	for range 3 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+		if least <= limit {
+			break
+		}
+	}
+	return least
 }

@@ -110,6 +110,8 @@ func TestProtocolVectors(t *testing.T) {
 				checkVector[[]byte](t, v)
 			case "int":
 				checkVector[int](t, v)
+			case "int64":
+				checkVector[int64](t, v)
 			case "uint64":
 				checkVector[uint64](t, v)
 			case "bool":
