@@ -10,6 +10,7 @@ import (
 	"testing"
 )
 
+// Where /proc is missing, as in a bare chroot, a child runs what the parent was started as.
 func TestSpawnWithoutProc(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a program")

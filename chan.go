@@ -207,8 +207,8 @@ func staysUsable(err error) bool {
 
 // Chan returns a native channel of the messages, for use in select. It is closed at the end of the stream, at the first
 // error, when ctx ends and when the Reader is closed; errs then delivers why, exactly once, nil for the end of the stream.
-// A message that nobody had received when ctx ended goes to the next Get, before all others. End ctx, or close the Reader, if you stop
-// receiving early: a goroutine waits for you.
+// A message that nobody had received when ctx ended goes to the next Get, before all others. End ctx, or close the Reader,
+// if you stop receiving early: a goroutine waits for you.
 func (r *Reader[T]) Chan(ctx context.Context) (msgs <-chan T, errs <-chan error) {
 	out, why := make(chan T), make(chan error, 1)
 	go func() {

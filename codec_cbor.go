@@ -23,8 +23,9 @@ import (
 // a struct that embeds such a type, [time.Time] for one, inherits them, and then nothing but the embedded value is sent.
 //
 // Refused in both directions: values nested more than 10,000 deep, and so those that contain themselves. Refused in
-// messages, though no gipc writes them: duplicate keys in a map, items of indefinite length, more than 16 tags
-// around one item, and integers of more than 64 KiB.
+// messages: duplicate keys in a map, items of indefinite length, more than 16 tags around one item, and integers of more
+// than 64 KiB. Of these gipc itself writes but two: integers of any size, and duplicate keys, for a map whose keys are of
+// interface type and one number under two types.
 //
 // Integers, floats, booleans, strings and []byte, under whatever type name, allocate nothing on the way, except
 // a string that differs from the one that it replaces.

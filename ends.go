@@ -12,10 +12,7 @@ import (
 
 // Finding the ends and files in a value, by reflection.
 
-var (
-	movableType = reflect.TypeFor[movable]()
-	fileType    = reflect.TypeFor[*os.File]()
-)
+var fileType = reflect.TypeFor[*os.File]()
 
 // walk calls visit for every *Reader, *Writer, *Duplex and *os.File in v, in an order that is the same for equal values
 // in parent and child.
@@ -85,7 +82,7 @@ func (w *walker) value(v reflect.Value, path string, depth int) error {
 
 func (w *walker) field(v reflect.Value, f reflect.StructField, path string, depth int) error {
 	path += "." + f.Name
-	if f.IsExported() && !isSkipped(f) || f.Anonymous {
+	if f.IsExported() && cborFormat.tag(f.Tag) != "-" || f.Anonymous {
 		return w.value(v, path, depth)
 	}
 	if !v.IsZero() && mayHoldEnds(f.Type) && declaresEnds(f.Type) { // the cheap questions first: there may be many fields
@@ -112,15 +109,7 @@ func (w *walker) inInterface(v reflect.Value, path string, depth int) error {
 	return refuse.value(v.Elem(), path, depth)
 }
 
-func isEnd(t reflect.Type) bool { return t == fileType || t.Implements(movableType) }
-
-func isSkipped(f reflect.StructField) bool {
-	tag, ok := f.Tag.Lookup("cbor")
-	if !ok {
-		tag = f.Tag.Get("json")
-	}
-	return tag == "-"
-}
+func isEnd(t reflect.Type) bool { return t == fileType || t.Implements(endType) }
 
 func sortedKeys(m reflect.Value) []reflect.Value {
 	keys := m.MapKeys()

@@ -33,6 +33,7 @@ type cargo struct {
 	Base    shadowed
 	ByKey   map[panickyKey]*Writer[string]
 	ByFloat map[float64]*Writer[string]
+	LeftOut *Writer[string] `cbor:"" json:"-"`
 }
 
 // panickyKey can't be encoded.
@@ -166,6 +167,7 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 		"shadowed field":     {spawnWith(nil, func(c *cargo) { c.Base = shadowed{shadowedBase{open}, twin} }), ErrNotReady, "hidden by another of the same name"},
 		"interface":          {spawnWith(nil, func(c *cargo) { c.Any = []any{open} }), nil, "args.Any[0]: a *gipc.Writer[string] in an interface"},
 		"unexported field":   {spawnWith(nil, func(c *cargo) { c.Hidden.out = open }), nil, "args.Hidden.out"},
+		"field left out":     {spawnWith(nil, func(c *cargo) { c.LeftOut = open }), nil, "args.LeftOut: a channel end or file in a field that is not encoded"},
 		"end by value":       {spawnWith(nil, func(c *cargo) { c.Any = *open }), nil, "args.Any: a gipc.Writer[string] that is no pointer"},
 		"key that is no key": {spawnWith(nil, func(c *cargo) { c.ByFloat = map[float64]*Writer[string]{math.NaN(): open} }), nil, "args.ByFloat: "},
 		"key panics": {func(ctx context.Context, c cargo) error {

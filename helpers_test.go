@@ -238,6 +238,17 @@ func readStamp(t testing.TB, b []byte) (producer, seq int) {
 	return producer, seq
 }
 
+// getStamped gets n messages that stamped made, numbered from first on.
+func getStamped(t testing.TB, r *Reader[[]byte], first, n int) {
+	t.Helper()
+	for i := range n {
+		v, err := r.Get(t.Context())
+		check(t, err)
+		_, seq := readStamp(t, v)
+		checkEqual(t, seq, first+i)
+	}
+}
+
 // fillSize is the size of messages that fill a pipe to its last byte: it takes each of their frames whole or not at all.
 const fillSize = pageSize - shortHeader
 

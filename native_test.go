@@ -32,12 +32,7 @@ func TestUndeliveredMessagesGoToTheNextGet(t *testing.T) {
 				checkIs(t, <-whys[i], context.Canceled)
 			}
 			checkEqual(t, r.Stats().Received, 0)
-			for i := range chans + 1 {
-				v, err := r.Get(t.Context())
-				check(t, err)
-				_, seq := readStamp(t, v)
-				checkEqual(t, seq, i)
-			}
+			getStamped(t, r, 0, chans+1)
 			_, err := r.Get(t.Context())
 			checkEqual(t, err, io.EOF)
 			check(t, <-rest)
@@ -57,12 +52,7 @@ func TestGetBehindTheEndOfAChannelsCtx(t *testing.T) {
 			eventually(t, "the channel has the message", func() bool { return r.Stats().Received == 1 })
 			rest := started(func() error { return errors.Join(w.Put(t.Context(), stamped(0, 1, 50)), w.Close()) })
 			cancel()
-			for i := range 2 {
-				v, err := r.Get(t.Context())
-				check(t, err)
-				_, seq := readStamp(t, v)
-				checkEqual(t, seq, i)
-			}
+			getStamped(t, r, 0, 2)
 			_, err := r.Get(t.Context())
 			checkEqual(t, err, io.EOF)
 			check(t, <-rest)
@@ -158,12 +148,7 @@ func TestValueTakenByAChannelKeepsItsPlace(t *testing.T) {
 		v, err := r.Get(t.Context())
 		check(t, err)
 		checkEqual(t, len(v), s.fill)
-		for i := range 2 {
-			v, err := r.Get(t.Context())
-			check(t, err)
-			_, seq := readStamp(t, v)
-			checkEqual(t, seq, i+1)
-		}
+		getStamped(t, r, 1, 2)
 		for _, call := range append(puts, flushed) {
 			check(t, <-call)
 		}
@@ -197,12 +182,7 @@ func TestPutStaysBehindAValueThatAChannelHadTaken(t *testing.T) {
 		checkEqual(t, len(v), s.fill)
 		check(t, <-first)
 		second := started(func() error { return w.Put(t.Context(), stamped(0, 1, 50)) })
-		for i := range 2 {
-			v, err := r.Get(t.Context())
-			check(t, err)
-			_, seq := readStamp(t, v)
-			checkEqual(t, seq, i)
-		}
+		getStamped(t, r, 0, 2)
 		check(t, <-second)
 		setYielding(0)
 		check(t, w.Close())
@@ -231,12 +211,7 @@ func TestFlushWaitsForAValueThatAChannelHadTaken(t *testing.T) {
 		v, err := r.Get(t.Context())
 		check(t, err)
 		checkEqual(t, len(v), s.fill)
-		for i := range 2 {
-			v, err := r.Get(t.Context())
-			check(t, err)
-			_, seq := readStamp(t, v)
-			checkEqual(t, seq, i+1)
-		}
+		getStamped(t, r, 1, 2)
 		check(t, <-put)
 		check(t, <-flushed)
 		checkEqual(t, w.Stats().Queued, 0)

@@ -121,7 +121,6 @@ func parentOf(t *testing.T, wait string, grace time.Duration) (*Process, pipeEnd
 	return p, file
 }
 
-// A child whose parent is gone ends at the end of the grace, and not before.
 // What a process spawns whose parent is gone is stopped at once, but not before it has been told what to do.
 func TestSpawnByAnOrphanIsToldAllBeforeItIsStopped(t *testing.T) {
 	ctx := procCtx(t)
@@ -150,6 +149,7 @@ func init() {
 	}
 }
 
+// A child whose parent is gone ends at the end of the grace, and not before.
 func TestOrphanHasItsGrace(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	const grace = time.Second

@@ -31,7 +31,7 @@ type outbound struct {
 	ops     int           // calls under way
 	feeds   int           // channels of Chan being read
 	stop    chan struct{} // tells them to end; made by the first
-	writing bool          // somebody is: a Put, the drain, or Spawn while it moves the end. If not, nothing waits, or yielding is not 0
+	writing bool          // somebody is: a Put, the drain, or Spawn while it moves the end. If not, nothing waits but for Puts that yield
 	moving  bool          // it is Spawn
 	queue   []byte        // bytes that no cancel takes back
 	line    []*put        // frames whose Puts wait

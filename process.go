@@ -59,8 +59,8 @@ func serve(ctx context.Context, cmd *exec.Cmd, s *starter) *Process {
 	p := &Process{
 		name: s.opts.Name, opts: s.opts, cmd: cmd, job: s.job, pid: cmd.Process.Pid,
 		control: newControl(s.pipes.reports, s.pipes.orders, maxReport), stderr: s.stdio.stderr,
-		told: make(chan struct{}), asked: make(chan struct{}), exited: make(chan struct{}), ready: make(chan report, 1), done: make(chan struct{}),
-		health: newHealth(),
+		told: make(chan struct{}), asked: make(chan struct{}), exited: make(chan struct{}), done: make(chan struct{}),
+		ready: make(chan report, 1), health: newHealth(),
 	}
 	served, cancel := context.WithCancel(context.Background())
 	p.served = served

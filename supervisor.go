@@ -97,8 +97,9 @@ type ChildSpec struct {
 // starts to serve the incarnation; context.Cause tells why. Args should return soon once ctx has ended: the Supervisor
 // can't stop while it runs. Calls for different children may run at the same time. A panic in it ends the program.
 //
-// The ends and files in what args returns belong to the Supervisor: they move to the child, or are closed if it can't be
-// started, but those in unexported fields. An error from args, as any error of a start, is a failure of the child and is treated as its death would be.
+// The ends and files in what args returns belong to the Supervisor: they move to the child, or, but for those in unexported
+// fields, are closed if it can't be started. An error from args, as any error of a start, is a failure of the child and is
+// treated as its death would be.
 func Child[A any](e *Entrypoint[A], args func(context.Context) (A, error), opts *ChildOptions) ChildSpec {
 	var c ChildSpec
 	if opts != nil {
