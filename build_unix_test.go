@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // smallProgram is a program that spawns. Its first argument says what it does.
@@ -76,7 +78,7 @@ func buildSmall(t *testing.T, version string) (path string) {
 	_, here, _, _ := runtime.Caller(0)
 	path = filepath.Join(dir, "small")
 	source := strings.Replace(smallProgram, `"one"`, `"`+version+`"`, 1)
-	need(t, os.WriteFile(path+".go", []byte(source), 0o666))
+	test.Check(t, os.WriteFile(path+".go", []byte(source), 0o666))
 	build := exec.Command("go", "build", "-o", path, path+".go")
 	build.Dir = filepath.Dir(here) // so that it is of this module
 	if out, err := build.CombinedOutput(); err != nil {
@@ -95,14 +97,14 @@ func runSmall(t *testing.T, ctx context.Context, path, how string) *smallRun {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, path, how)
 	in, ask, err := os.Pipe()
-	need(t, err)
+	test.Check(t, err)
 	cmd.Stdin = in
 	answers, out, err := os.Pipe()
-	need(t, err)
+	test.Check(t, err)
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
-	need(t, cmd.Start())
-	need(t, in.Close())
-	need(t, out.Close())
+	test.Check(t, cmd.Start())
+	test.Check(t, in.Close())
+	test.Check(t, out.Close())
 	r := &smallRun{ask, make(chan string, 10)}
 	go func() {
 		buf := make([]byte, 4096)
@@ -128,7 +130,7 @@ func runSmall(t *testing.T, ctx context.Context, path, how string) *smallRun {
 func (r *smallRun) spawn(t *testing.T, path string) string {
 	t.Helper()
 	_, err := r.ask.WriteString(path + "\n")
-	need(t, err)
+	test.Check(t, err)
 	return <-r.answer
 }
 
@@ -137,7 +139,7 @@ func TestProgramsOnDisk(t *testing.T) {
 		t.Skip("builds programs")
 	}
 	t.Parallel() // most of it is the compiler
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	one := buildSmall(t, "one")
 	two := buildSmall(t, "two")
 
@@ -160,7 +162,7 @@ func TestProgramsOnDisk(t *testing.T) {
 		path := copyOf(t, one)
 		p := runSmall(t, ctx, path, "")
 		p.spawn(t, "nothing") // Init has seen the file
-		need(t, os.Chtimes(path, time.Now(), time.Now().Add(time.Hour)))
+		test.Check(t, os.Chtimes(path, time.Now(), time.Now().Add(time.Hour)))
 		got := p.spawn(t, "")
 		if runtime.GOOS == "linux" && got != "hello from one <nil>" { // elsewhere nothing tells it from a replacement
 			t.Error(got)
@@ -169,9 +171,9 @@ func TestProgramsOnDisk(t *testing.T) {
 	t.Run("replaced and deleted", func(t *testing.T) {
 		path := copyOf(t, one)
 		p := runSmall(t, ctx, path, "")
-		need(t, os.Rename(copyOf(t, two), path))
+		test.Check(t, os.Rename(copyOf(t, two), path))
 		replaced := p.spawn(t, "")
-		need(t, os.Remove(path))
+		test.Check(t, os.Remove(path))
 		deleted := p.spawn(t, "")
 		if runtime.GOOS == "linux" {
 			if want := "hello from one <nil>"; replaced != want || deleted != want {
@@ -186,6 +188,6 @@ func TestProgramsOnDisk(t *testing.T) {
 func copyOf(t *testing.T, path string) string {
 	t.Helper()
 	content, err := os.ReadFile(path)
-	need(t, err)
+	test.Check(t, err)
 	return writeProgram(t, "copy", content)
 }

@@ -7,9 +7,12 @@ import (
 	"math"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/proc"
+	"github.com/go-gipc/gipc/internal/wire"
 )
 
 // Exit codes of a child that this package ends.
@@ -18,20 +21,33 @@ const (
 	exitNoParent = 70 // the parent is gone, or never was
 )
 
-var (
-	errAsked      = fmt.Errorf("gipc: the parent asked this process to stop: %w", context.Canceled) // an entrypoint may return it
-	errParentGone = errors.New("gipc: the parent process is gone")
-)
+// errAsked is the cause of the entrypoint's ctx when the parent asks it to stop; it may return it.
+var errAsked = fmt.Errorf("gipc: the parent asked this process to stop: %w", context.Canceled)
 
-// orphaned is closed when this process's parent is gone. It is never closed in a process that is no child.
-var orphaned = make(chan struct{})
+// inheritance is what a child process got from its parent. Nil in any other process.
+var inheritance *childSide
 
-// inherited is the child's side of a Spawn.
-type inherited struct {
-	fds     []uintptr
+// init claims the descriptors before any other package can start a process that would get them too, and watches the
+// parent from then on: a child may be busy for long before its main calls Init.
+func init() {
+	inherited, err := proc.Inherit()
+	if err != nil {
+		os.Stderr.WriteString("gipc: this process can't take over what its parent handed to it: " + err.Error() + "\n")
+		os.Exit(exitNoParent)
+	}
+	if inherited != nil {
+		inheritance = newChildSide(inherited)
+		go inheritance.serve()
+	}
+}
+
+// childSide is the child's side of a Spawn.
+type childSide struct {
+	proc    *proc.Inherited
 	control *control
 	began   chan beginning // receives one
 	mayRun  chan struct{}  // closed when the parent orders to Run
+	giveUp  chan struct{}  // closed when a child that was asked to stop must not wait for its readers any longer
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 }
@@ -42,15 +58,14 @@ type beginning struct {
 	args []byte
 }
 
-func newInherited(fds []uintptr) *inherited {
-	in, out := openEnd(fds[controlIn], true), openEnd(fds[controlOut], true)
-	c := &inherited{fds: fds, control: newControl(in, out, math.MaxInt), began: make(chan beginning, 1), mayRun: make(chan struct{})}
+func newChildSide(in *proc.Inherited) *childSide {
+	c := &childSide{proc: in, control: newControl(in.Orders, in.Reports, math.MaxInt), began: make(chan beginning, 1), mayRun: make(chan struct{}), giveUp: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), entrypointKey{}, c))
 	return c
 }
 
 // serve reads what the parent sends until the parent is gone, and then ends this process.
-func (c *inherited) serve() {
+func (c *childSide) serve() {
 	grace := time.Duration(0) // nobody has seen the ctx yet
 	b, err := c.receiveBeginning()
 	if err == nil {
@@ -65,18 +80,19 @@ func (c *inherited) serve() {
 		}
 		if err == nil && o.Stop {
 			c.cancel(errAsked)
+			time.AfterFunc(grace/2, func() { close(c.giveUp) }) // the parent terminates at three quarters
 		}
-		if err == nil && o.Ping {
-			c.tell(report{Pong: true}) // never fills the pipe: there is no second question before the answer
+		if err == nil && o.Ping > 0 {
+			c.tell(report{Pong: o.Ping}) // never fills the pipe: there is no second question before the answer
 		}
 	}
-	c.cancel(errParentGone)
-	close(orphaned)
+	c.cancel(proc.ErrParentGone)
+	close(proc.Orphaned)
 	time.Sleep(grace)
-	exitWithGroup(exitNoParent)
+	proc.ExitWithGroup(exitNoParent)
 }
 
-func (c *inherited) receiveBeginning() (b beginning, err error) {
+func (c *childSide) receiveBeginning() (b beginning, err error) {
 	ctx := context.Background()
 	if err := c.control.receive(ctx, &b.hello); err != nil {
 		return b, err
@@ -86,11 +102,11 @@ func (c *inherited) receiveBeginning() (b beginning, err error) {
 }
 
 // run runs the entrypoint and ends the process.
-func (c *inherited) run() {
+func (c *childSide) run() {
 	var b beginning
 	select {
 	case b = <-c.began:
-	case <-orphaned:
+	case <-proc.Orphaned:
 		os.Exit(exitNoParent)
 	}
 	call, refused := c.prepare(b)
@@ -101,12 +117,20 @@ func (c *inherited) run() {
 	if !c.tell(report{Ready: true}) || !c.awaitRun() {
 		os.Exit(exitNoParent)
 	}
-	err := callEntrypoint(c.ctx, call)
-	end := c.outcome(err)
+	c.end(call, callEntrypoint(c, call))
+}
+
+// end ends the process, after the entrypoint has returned err. What it returned is told first: sending what its Writers hold
+// may take long, and be cut short.
+func (c *childSide) end(call *call, err error) {
+	r := c.outcome(err)
+	c.tell(r)
 	c.cancel(nil)
-	call.finish()
-	c.tell(end)
-	if end.Failed {
+	if unsent := call.finish(c.giveUp, err == nil); unsent != nil && err == nil {
+		r = report{Failed: true, Text: unsent.Error()}
+		c.tell(r)
+	}
+	if r.Failed {
 		os.Exit(exitFailed)
 	}
 	os.Exit(0)
@@ -114,36 +138,33 @@ func (c *inherited) run() {
 
 // awaitRun waits until Spawn can't fail any more: until then nothing may be read from the ends that came with the arguments.
 // It returns false if the parent is gone.
-func (c *inherited) awaitRun() bool {
+func (c *childSide) awaitRun() bool {
 	select {
 	case <-c.mayRun:
 		return true
-	case <-orphaned:
+	case <-proc.Orphaned:
 		return false
 	}
 }
 
 // tell sends a report. It says whether the parent is there to read it.
-func (c *inherited) tell(r report) bool {
+func (c *childSide) tell(r report) bool {
 	r.Text = r.Text[:min(len(r.Text), maxText)]
 	return c.control.send(context.Background(), r) == nil
 }
 
 // prepare makes the entrypoint's call out of what the parent sent, or says why it can't be made.
-func (c *inherited) prepare(b beginning) (*call, *report) {
-	if (b.File == "" || b.File != fileID()) && b.Build != buildID() {
-		return nil, &report{Refused: refusedBuild, Text: fmt.Sprintf("parent %q, child %q", b.Build, buildID())}
+func (c *childSide) prepare(b beginning) (*call, *report) {
+	if (b.File == "" || b.File != proc.FileID()) && b.Build != proc.BuildID() {
+		return nil, &report{Refused: refusedBuild, Text: fmt.Sprintf("parent %q, child %q", b.Build, proc.BuildID())}
 	}
 	entry, ok := lookupEntrypoint(b.Entrypoint)
 	if !ok {
 		return nil, &report{Refused: refusedEntrypoint, Text: strings.Join(entrypointNames(), ", ")}
 	}
-	crash := openInherited(c.fds[crashOut], false)
-	if err := debug.SetCrashOutput(crash, debug.CrashOptions{}); err != nil {
+	if err := c.proc.ReportCrashes(); err != nil {
 		return nil, &report{Refused: refusedArgs, Text: "crash reports: " + err.Error()}
 	}
-	_ = crash.Close() // the runtime has a duplicate
-
 	adopting.Store(true)
 	defer adopting.Store(false)
 	call, err := entry.prepare(b.args, func(args any) ([]half, error) {
@@ -156,7 +177,7 @@ func (c *inherited) prepare(b beginning) (*call, *report) {
 }
 
 // outcome is the report of what the entrypoint returned. It is made before the ctx is cancelled for good.
-func (c *inherited) outcome(err error) report {
+func (c *childSide) outcome(err error) report {
 	if err == nil {
 		return report{}
 	}
@@ -198,40 +219,68 @@ type call struct {
 	halves []half // that came with the arguments
 }
 
-// finish sends what the entrypoint left in the buffers of its Writers. It blocks until their readers have made room, or
-// are gone; a parent that doesn't want to wait any longer ends this process.
-func (c *call) finish() {
+// finish closes the ends that came with the arguments, so that what the entrypoint left in the buffers of its Writers is
+// sent. Readers come first: another process may wait for room in them. It blocks until the readers of the Writers have made
+// room, or are gone, or giveUp is closed: then it returns an error. Ends that have moved on are another process's.
+func (c *call) finish(giveUp <-chan struct{}, well bool) error {
+	var writers sync.WaitGroup
 	for _, h := range c.halves {
-		if out, ok := h.(*outbound); ok {
-			_ = out.waitSent(context.Background()) // its reader may be gone: nobody is left to be told
+		if in, ok := h.(*wire.Inbound); ok {
+			_ = in.Close() // it may be closed, or moved
 		}
 	}
+	for _, h := range c.halves {
+		if out, ok := h.(*wire.Outbound); ok {
+			writers.Go(func() { closeAndWait(out, well) })
+		}
+	}
+	closed := make(chan struct{})
+	go func() { writers.Wait(); close(closed) }()
+	select {
+	case <-closed:
+		return nil
+	case <-giveUp:
+		return errors.New("gipc: it was stopped before others had read what its Writers had queued")
+	}
+}
+
+// closeAndWait closes a Writer, with the mark of its end if all went well, and waits until that is in the pipe. Errors say
+// that it was closed or moved, or that its reader is gone: nobody is left to be told.
+func closeAndWait(out *wire.Outbound, well bool) {
+	if well {
+		_ = out.Close()
+	} else {
+		_ = out.CloseUnmarked()
+	}
+	_ = out.WaitEnd(context.Background())
 }
 
 // callEntrypoint runs the entrypoint on the main goroutine. A panic is left alone: it ends the process, and the runtime
 // reports it. runtime.Goexit, which would leave a process without a main goroutine, becomes an error.
-func callEntrypoint(ctx context.Context, c *call) (err error) {
+func callEntrypoint(c *childSide, call *call) (err error) {
 	returned := false
 	defer func() {
 		if !returned && isGoexit() {
 			fmt.Fprintln(os.Stderr, "gipc: the entrypoint called runtime.Goexit")
-			inheritance.tell(report{Failed: true, Text: "the entrypoint called runtime.Goexit"})
-			os.Exit(exitFailed)
+			c.end(call, errors.New("the entrypoint called runtime.Goexit"))
 		}
 	}()
-	err = c.fn(ctx)
+	err = call.fn(c.ctx)
 	returned = true
 	return err
 }
 
-// isGoexit says whether a deferred function runs because of runtime.Goexit and not because of a panic: recover could
-// tell, but would spoil the panic's report.
+// isGoexit says whether a deferred function runs because of runtime.Goexit and not because of a panic, which may have come
+// during a Goexit. (recover could tell, but would spoil the panic's report.)
 func isGoexit() bool {
-	pcs := make([]uintptr, 16)
+	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
 	for {
 		frame, more := frames.Next()
-		if frame.Function == "runtime.Goexit" {
+		switch frame.Function {
+		case "runtime.gopanic":
+			return false
+		case "runtime.Goexit":
 			return true
 		}
 		if !more {

@@ -6,7 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"sync"
+
+	"github.com/go-gipc/gipc/internal/codec"
 )
 
 var (
@@ -37,6 +38,55 @@ type Codec[T any] interface {
 	Decode(src []byte, v *T) error
 }
 
+// CBOR is the default codec: RFC 8949, as github.com/fxamacker/cbor writes it. Field names come from
+// `cbor` struct tags, else from `json` tags, else from Go, and must match exactly.
+//
+// A value arrives as it was put, with these exceptions: unexported fields stay behind; a time keeps its nanoseconds
+// and its offset, but neither its zone's name nor its monotonic reading, and can't lie outside the years 0 to 9999;
+// pointers to one variable become pointers to copies; a signalling NaN in a float32 arrives quiet. In an `any`,
+// integers arrive as int64, or *[big.Int] above it, floats as float64, slices as []any, maps as map[any]any, structs
+// as maps too, [time.Time] as itself, a zero time as nil. Strings need not be UTF-8, and a nil slice or map stays nil.
+//
+// A type's own MarshalCBOR or MarshalBinary is used, with the UnmarshalCBOR or UnmarshalBinary beside it. Note that
+// a struct that embeds such a type, [time.Time] for one, inherits them, and then nothing but the embedded value is sent.
+//
+// Refused in both directions: values nested more than 10,000 deep, and so those that contain themselves. Refused in
+// messages: duplicate keys in a map, items of indefinite length, more than 16 tags around one item, and integers of more
+// than 64 KiB. Of these gipc itself writes but two: integers of any size, and duplicate keys, for a map whose keys are of
+// interface type and one number under two types.
+//
+// Integers, floats, booleans, strings and []byte, under whatever type name, allocate nothing on the way, except
+// a string that differs from the one that it replaces.
+type CBOR[T any] struct{}
+
+// Name returns "cbor".
+func (CBOR[T]) Name() string { return nameCBOR }
+
+// Append implements [Codec].
+func (CBOR[T]) Append(dst []byte, v T) ([]byte, error) {
+	if codec.IsPlain[T]() {
+		if out := codec.AppendPlain(dst, reflect.ValueOf(&v).Elem()); out != nil {
+			return out, nil
+		}
+	}
+	b := takeBox(v)
+	b.out = *bytes.NewBuffer(dst)
+	err := codec.Encode(&b.out, &b.v)
+	out := b.giveBack()
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// Decode implements [Codec].
+func (CBOR[T]) Decode(src []byte, v *T) error {
+	if codec.IsPlain[T]() && codec.DecodePlain(src, reflect.ValueOf(v).Elem()) {
+		return nil
+	}
+	return codec.Decode(src, v)
+}
+
 // JSON encodes with [encoding/json], for peers that speak nothing else. It is slower than [CBOR] and
 // loses more: invalid UTF-8 in a string becomes U+FFFD, a number in an `any` becomes a float64,
 // and NaN and infinities don't encode. HTML characters are left as they are. A message is one JSON value
@@ -64,7 +114,7 @@ func (JSON[T]) Append(dst []byte, v T) ([]byte, error) {
 
 // Decode implements [Codec].
 func (JSON[T]) Decode(src []byte, v *T) error {
-	reset(reflect.ValueOf(v).Elem())
+	codec.Reset(reflect.ValueOf(v).Elem())
 	return json.Unmarshal(src, v)
 }
 
@@ -79,16 +129,8 @@ func (Raw) Append(dst []byte, v []byte) ([]byte, error) { return append(dst, v..
 
 // Decode implements [Codec]. It copies src into the memory of *v where that has room.
 func (Raw) Decode(src []byte, v *[]byte) error {
-	*v = appendNonNil((*v)[:0], src)
+	*v = codec.AppendNonNil((*v)[:0], src)
 	return nil
-}
-
-// appendNonNil is append, but its result is never nil: an empty message is a value, not the lack of one.
-func appendNonNil(dst, src []byte) []byte {
-	if dst == nil {
-		dst = []byte{}
-	}
-	return append(dst, src...)
 }
 
 // Binary uses the type's own encoding, generated or hand-written: T or *T implements [encoding.BinaryAppender], and *T
@@ -108,14 +150,14 @@ func (Binary[T]) Append(dst []byte, v T) ([]byte, error) {
 		if a, ok := any(v).(encoding.BinaryAppender); ok {
 			return a.AppendBinary(dst)
 		}
-		return dst, checkBinary(reflect.TypeFor[T]())
+		return dst, codec.CheckBinary(reflect.TypeFor[T]())
 	}
 	b := takeBox(v)
 	defer b.giveBack()
 	if a, ok := any(&b.v).(encoding.BinaryAppender); ok {
 		return a.AppendBinary(dst)
 	}
-	return dst, checkBinary(reflect.TypeFor[T]())
+	return dst, codec.CheckBinary(reflect.TypeFor[T]())
 }
 
 // Decode implements [Codec].
@@ -124,212 +166,11 @@ func (Binary[T]) Decode(src []byte, v *T) error {
 		return u.UnmarshalBinary(src)
 	}
 	t := reflect.TypeFor[T]()
-	if t.Kind() == reflect.Pointer && t.Implements(binaryUnmarshalerType) {
+	if t.Kind() == reflect.Pointer && t.Implements(reflect.TypeFor[encoding.BinaryUnmarshaler]()) {
 		if p := reflect.ValueOf(v).Elem(); p.IsNil() {
 			p.Set(reflect.New(t.Elem()))
 		}
 		return any(*v).(encoding.BinaryUnmarshaler).UnmarshalBinary(src)
 	}
-	return checkBinary(t)
-}
-
-// CodecFunc makes a [Codec] from two functions, which have to keep the promises of Append and Decode there.
-// Call it at start-up: it panics if name is empty or one of this package's own, or if a function is nil.
-func CodecFunc[T any](name string, appendTo func(dst []byte, v T) ([]byte, error), decode func(src []byte, v *T) error) Codec[T] {
-	mustBeUsersName("CodecFunc", name)
-	if appendTo == nil || decode == nil {
-		panic(fmt.Sprintf("gipc: CodecFunc(%q): a function is nil", name))
-	}
-	return &funcCodec[T]{name, appendTo, decode}
-}
-
-type funcCodec[T any] struct {
-	name     string
-	appendTo func(dst []byte, v T) ([]byte, error)
-	decode   func(src []byte, v *T) error
-}
-
-func (c *funcCodec[T]) Name() string                           { return c.name }
-func (c *funcCodec[T]) Append(dst []byte, v T) ([]byte, error) { return c.appendTo(dst, v) }
-func (c *funcCodec[T]) Decode(src []byte, v *T) error          { return c.decode(src, v) }
-
-// RegisterCodec makes a codec known by its name, so that a channel that uses it can be handed to a child.
-// Call it in a package-level variable or an init function, so that it runs in parent and child alike:
-//
-//	func init() { gipc.RegisterCodec[Job](jobCodec) }
-//
-// The same name may be registered once for each T. RegisterCodec panics for a name that is registered already, empty,
-// or one of this package's own, and for a nil codec. It may be called from several goroutines at once.
-func RegisterCodec[T any](c Codec[T]) {
-	if c == nil {
-		panic(fmt.Sprintf("gipc: RegisterCodec[%v]: the codec is nil", reflect.TypeFor[T]()))
-	}
-	name := c.Name()
-	mustBeUsersName("RegisterCodec", name)
-	if _, taken := registeredCodecs.LoadOrStore(codecKey{name, reflect.TypeFor[T]()}, c); taken {
-		panic(fmt.Sprintf("gipc: RegisterCodec: a codec %q for %v is registered already", name, reflect.TypeFor[T]()))
-	}
-}
-
-const (
-	nameCBOR   = "cbor"
-	nameJSON   = "json"
-	nameRaw    = "raw"
-	nameBinary = "binary"
-)
-
-// registeredCodecs maps a codecKey to its Codec[T].
-var registeredCodecs sync.Map
-
-type codecKey struct {
-	name string
-	of   reflect.Type // T
-}
-
-func isBuiltinName(name string) bool {
-	return name == nameCBOR || name == nameJSON || name == nameRaw || name == nameBinary
-}
-
-func mustBeUsersName(call, name string) {
-	if name == "" {
-		panic("gipc: " + call + ": the codec has an empty name")
-	}
-	if isBuiltinName(name) {
-		panic(fmt.Sprintf("gipc: %s: %q is the name of gipc's own codec", call, name))
-	}
-}
-
-// builtinName returns the name of c if it is one of this package's codecs, by value or by pointer, else "".
-// It looks at the type, not at Name: a user's codec may wrap one of them and have its Name too.
-func builtinName[T any](c Codec[T]) string {
-	switch any(c).(type) {
-	case CBOR[T], *CBOR[T]:
-		return nameCBOR
-	case JSON[T], *JSON[T]:
-		return nameJSON
-	case Raw, *Raw:
-		return nameRaw
-	case Binary[T], *Binary[T]:
-		return nameBinary
-	}
-	return ""
-}
-
-// codecByName finds the codec of a channel that was handed to this process.
-func codecByName[T any](name string) (Codec[T], error) {
-	switch name {
-	case nameCBOR:
-		return CBOR[T]{}, nil
-	case nameJSON:
-		return JSON[T]{}, nil
-	case nameBinary:
-		return Binary[T]{}, nil
-	case nameRaw:
-		if c, ok := any(Raw{}).(Codec[T]); ok {
-			return c, nil
-		}
-		return nil, fmt.Errorf("codec %q is for []byte, not for %v", name, reflect.TypeFor[T]())
-	}
-	if c, ok := registeredCodecs.Load(codecKey{name, reflect.TypeFor[T]()}); ok {
-		return c.(Codec[T]), nil
-	}
-	return nil, notRegistered(name, reflect.TypeFor[T]())
-}
-
-// codecTravels says whether codecByName would find c in a child, where start-up registered what it did here.
-func codecTravels[T any](c Codec[T]) error {
-	if builtinName(c) != "" {
-		return nil
-	}
-	name := c.Name()
-	if isBuiltinName(name) {
-		return fmt.Errorf("codec %T calls itself %q, the name of gipc's own codec: give it a name of its own and call gipc.RegisterCodec at start-up", c, name)
-	}
-	known, ok := registeredCodecs.Load(codecKey{name, reflect.TypeFor[T]()})
-	if !ok {
-		return notRegistered(name, reflect.TypeFor[T]())
-	}
-	_, isFunc := any(c).(*funcCodec[T])
-	if reflect.TypeOf(known) != reflect.TypeOf(c) || isFunc && known != any(c) {
-		return fmt.Errorf("codec %q is not the one that gipc.RegisterCodec got under this name: give it another", name)
-	}
-	return nil
-}
-
-func notRegistered(name string, of reflect.Type) error {
-	return fmt.Errorf("codec %q is not registered: call gipc.RegisterCodec[%v] at start-up", name, of)
-}
-
-// box holds what encoding one value needs on the heap: the value itself, for the encoders take an `any`,
-// and the writer around the caller's bytes. Boxes are pooled for each T, so that Append allocates neither.
-type box[T any] struct {
-	v    T
-	out  bytes.Buffer
-	json *json.Encoder // writes to out; made by the first JSON.Append
-	pool *sync.Pool
-}
-
-// boxPools maps a reflect.Type to the *sync.Pool of its boxes: Go has no generic variables.
-var boxPools sync.Map
-
-func takeBox[T any](v T) *box[T] {
-	of := reflect.TypeFor[T]()
-	found, ok := boxPools.Load(of)
-	if !ok {
-		pool := new(sync.Pool)
-		pool.New = func() any { return &box[T]{pool: pool} }
-		found, _ = boxPools.LoadOrStore(of, pool)
-	}
-	b := found.(*sync.Pool).Get().(*box[T])
-	b.v = v
-	return b
-}
-
-// giveBack returns what was written, and the box to its pool without any reference to the caller's memory.
-func (b *box[T]) giveBack() []byte {
-	out := b.out.Bytes()
-	var zero T
-	b.v, b.out = zero, bytes.Buffer{}
-	b.pool.Put(b)
-	return out
-}
-
-// reset makes v a place to decode into: nothing of its value is left, but its slices and maps keep their memory.
-// Without it a used value would shine through, for decoders leave alone what a message omits or holds as null
-// (CBOR's encoding of a zero time among them), and add to maps. It reports whether there was anything it could set.
-func reset(v reflect.Value) bool {
-	if v.Kind() == reflect.Struct {
-		found := false
-		for i := range v.NumField() {
-			found = reset(v.Field(i)) || found
-		}
-		if found {
-			return true
-		}
-	}
-	if !v.CanSet() {
-		return false // an unexported field: not the codec's
-	}
-	switch v.Kind() {
-	case reflect.Map:
-		v.Clear()
-	case reflect.Slice:
-		resetSlice(v)
-	default:
-		v.SetZero()
-	}
-	return true
-}
-
-// maxSpare is how much of a slice's memory, in bytes, stays for the next message though the last one did not need it:
-// whoever shortens a slice between two messages leaves values there, so all of it has to be cleared each time.
-const maxSpare = 64 << 10
-
-func resetSlice(v reflect.Value) {
-	spare := maxSpare / max(1, int(v.Type().Elem().Size()))
-	keep := min(v.Cap(), max(v.Len(), spare))
-	v.SetLen(keep)
-	v.Clear()
-	v.SetCap(keep)
-	v.SetLen(0)
+	return codec.CheckBinary(t)
 }

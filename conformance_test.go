@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // transport is a way from a Writer to a Reader, for messages of up to 1 GiB. What it needs ends with the test.
@@ -47,7 +49,7 @@ func TestConformance(t *testing.T) {
 	for _, tr := range transports {
 		for _, c := range conformance {
 			t.Run(tr.name+"/"+c.guarantee, func(t *testing.T) {
-				bounded(t)
+				test.Bounded(t)
 				r, w := tr.open(t)
 				c.test(t, r, w)
 			})
@@ -57,10 +59,10 @@ func TestConformance(t *testing.T) {
 
 // sender runs f, which puts, and returns a function that waits for its end and fails the test if it failed.
 func sender(t *testing.T, f func() error) (wait func()) {
-	result := started(f)
+	result := test.Started(f)
 	return func() {
 		t.Helper()
-		check(t, <-result)
+		test.Check(t, <-result)
 	}
 }
 
@@ -68,7 +70,7 @@ func testInOrder(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
 	const n = 500
 	wait := sender(t, func() error {
 		for i := range n {
-			if err := w.Put(t.Context(), stamped(1, i, i*37%5000)); err != nil {
+			if err := w.Put(t.Context(), test.Stamped(1, i, i*37%5000)); err != nil {
 				return err
 			}
 		}
@@ -76,9 +78,9 @@ func testInOrder(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
 	})
 	var buf []byte
 	for i := range n {
-		check(t, r.GetInto(t.Context(), &buf))
-		_, seq := readStamp(t, buf)
-		checkEqual(t, seq, i)
+		test.Check(t, r.GetInto(t.Context(), &buf))
+		_, seq := test.ReadStamp(t, buf)
+		test.Equal(t, seq, i)
 	}
 	wait()
 }
@@ -86,18 +88,18 @@ func testInOrder(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
 // ladder are sizes around everything that the code treats differently.
 var ladder = func() []int {
 	sizes := []int{0, 1, 2, 3, 4, 5, 511, 512, 513}
-	for _, edge := range []int{smallChunkSize, pageSize, chunkSize, copyLimit} {
+	for _, edge := range []int{512, pageSize, chunkSize, 4*chunkSize - shortHeader} {
 		for _, d := range []int{-12, -8, -5, -4, -3, -1, 0, 1, 3, 4, 5, 8, 12} {
 			sizes = append(sizes, edge+d)
 		}
 	}
-	return append(sizes, chunkSize+cacheLine, 2*chunkSize, 1<<20-1, 1<<20)
+	return append(sizes, chunkSize+64, 2*chunkSize, 1<<20-1, 1<<20)
 }()
 
 func testSizes(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
 	wait := sender(t, func() error {
 		for _, size := range ladder {
-			if err := w.Put(t.Context(), pattern(size)); err != nil {
+			if err := w.Put(t.Context(), test.Pattern(size)); err != nil {
 				return err
 			}
 		}
@@ -106,48 +108,20 @@ func testSizes(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
 	var buf []byte
 	for i, size := range ladder {
 		if i%2 == 0 {
-			check(t, r.GetInto(t.Context(), &buf))
+			test.Check(t, r.GetInto(t.Context(), &buf))
 		} else {
 			var err error
 			buf, err = r.Get(t.Context())
-			check(t, err)
+			test.Check(t, err)
 		}
 		if buf == nil {
 			t.Fatalf("message of %d bytes is nil", size)
 		}
-		checkBytes(t, buf, pattern(size))
+		test.Bytes(t, buf, test.Pattern(size))
 	}
 	_, err := r.Get(t.Context())
-	checkEqual(t, err, io.EOF)
+	test.Equal(t, err, io.EOF)
 	wait()
-}
-
-// tally notes what arrives and checks it: each message once, and those of a producer in order at each consumer.
-type tally struct {
-	mu   sync.Mutex
-	seen map[[2]int]bool
-}
-
-// consumer returns a function that notes a message which one consumer got.
-func (c *tally) consumer(t testing.TB) func(message []byte) {
-	last := map[int]int{}
-	return func(message []byte) {
-		t.Helper()
-		producer, seq := readStamp(t, message)
-		if before, ok := last[producer]; ok && before >= seq {
-			t.Errorf("producer %d: message %d came behind %d", producer, seq, before)
-		}
-		last[producer] = seq
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.seen[[2]int{producer, seq}] {
-			t.Errorf("producer %d: message %d came twice", producer, seq)
-		}
-		if c.seen == nil {
-			c.seen = map[[2]int]bool{}
-		}
-		c.seen[[2]int{producer, seq}] = true
-	}
 }
 
 func testManyToMany(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
@@ -160,16 +134,16 @@ func testManyToMany(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
 				if i%20 == 0 {
 					size = 150 << 10
 				}
-				if err := w.Put(t.Context(), stamped(p, i, size)); err != nil {
+				if err := w.Put(t.Context(), test.Stamped(p, i, size)); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
-	var got tally
+	var got test.Tally
 	for range consumers {
 		getting.Go(func() {
-			note := got.consumer(t)
+			note := got.Consumer(t)
 			for {
 				v, err := r.Get(t.Context())
 				if err != nil {
@@ -183,16 +157,16 @@ func testManyToMany(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
 		})
 	}
 	putting.Wait()
-	check(t, w.Close())
+	test.Check(t, w.Close())
 	getting.Wait()
-	checkEqual(t, len(got.seen), producers*each)
+	test.Equal(t, got.Len(), producers*each)
 }
 
 func testCancelledGets(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
 	const n = 100
 	wait := sender(t, func() error {
 		for i := range n {
-			if err := w.Put(t.Context(), stamped(1, i, i%5*50_000)); err != nil {
+			if err := w.Put(t.Context(), test.Stamped(1, i, i%5*50_000)); err != nil {
 				return err
 			}
 		}
@@ -211,35 +185,35 @@ func testCancelledGets(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
 		v, err := r.Get(ctx)
 		cancel()
 		if err == nil {
-			_, seq := readStamp(t, v)
-			checkEqual(t, seq, i)
+			_, seq := test.ReadStamp(t, v)
+			test.Equal(t, seq, i)
 			i++
 		} else if err == io.EOF {
-			checkEqual(t, i, n)
+			test.Equal(t, i, n)
 			break
 		} else {
-			checkIs(t, err, context.Canceled)
+			test.Is(t, err, context.Canceled)
 		}
 	}
 	wait()
 }
 
 func testEnd(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
-	closed := started(func() error {
+	closed := test.Started(func() error {
 		return errors.Join(w.Put(t.Context(), []byte("last")), w.Close())
 	})
 	v, err := r.Get(t.Context())
-	check(t, err)
-	checkEqual(t, string(v), "last")
+	test.Check(t, err)
+	test.Equal(t, string(v), "last")
 	for range 3 {
 		_, err = r.Get(t.Context())
-		checkEqual(t, err, io.EOF)
+		test.Equal(t, err, io.EOF)
 	}
-	check(t, <-closed)
-	checkIs(t, w.Put(t.Context(), nil), ErrClosed)
-	check(t, r.Close())
+	test.Check(t, <-closed)
+	test.Is(t, w.Put(t.Context(), nil), ErrClosed)
+	test.Check(t, r.Close())
 	_, err = r.Get(t.Context())
-	checkIs(t, err, ErrClosed)
+	test.Is(t, err, ErrClosed)
 }
 
 func testAllEnds(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
@@ -253,11 +227,11 @@ func testAllEnds(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
 	})
 	i := 0
 	for v, err := range r.All(t.Context()) {
-		check(t, err)
-		checkEqual(t, string(v), fmt.Sprint(i))
+		test.Check(t, err)
+		test.Equal(t, string(v), fmt.Sprint(i))
 		i++
 	}
-	checkEqual(t, i, 10)
+	test.Equal(t, i, 10)
 	wait()
 }
 
@@ -267,18 +241,18 @@ func testChans(t *testing.T, r *Reader[[]byte], w *Writer[[]byte]) {
 	const n = 200
 	wait := sender(t, func() error {
 		for i := range n {
-			in <- stamped(0, i, i*331%70_000)
+			in <- test.Stamped(0, i, i*331%70_000)
 		}
 		close(in)
 		return errors.Join(<-sent, w.Close())
 	})
 	i := 0
 	for v := range out {
-		_, seq := readStamp(t, v)
-		checkEqual(t, seq, i)
+		_, seq := test.ReadStamp(t, v)
+		test.Equal(t, seq, i)
 		i++
 	}
-	checkEqual(t, i, n)
-	check(t, <-ended)
+	test.Equal(t, i, n)
+	test.Check(t, <-ended)
 	wait()
 }

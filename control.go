@@ -3,8 +3,10 @@ package gipc
 import (
 	"context"
 	"math"
-	"os"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/codec"
+	"github.com/go-gipc/gipc/internal/fd"
 )
 
 // The control channel is two pipes between a parent and its child, with frames of CBOR. The parent sends a hello, then
@@ -14,8 +16,8 @@ import (
 // hello is what the parent sends first. Its shape must stay readable for other versions of this package: they compare
 // the first two fields and refuse.
 type hello struct {
-	File       string // fileID
-	Build      string // buildID
+	File       string // proc.FileID
+	Build      string // proc.BuildID
 	Entrypoint string
 	Grace      time.Duration // between asking and killing
 	Passed     []passedEnd
@@ -27,7 +29,7 @@ type hello struct {
 type order struct {
 	Run  bool // the entrypoint: comes first, when the child has said that it is ready
 	Stop bool
-	Ping bool // answer with a Pong
+	Ping uint64 // the number of a question: answer with it as Pong; 0: none
 }
 
 // report is what the child sends: that it is ready, or why it can't be, signs of life, and finally what its entrypoint
@@ -39,7 +41,7 @@ type report struct {
 	Text    string // of that error, or details of the refusal
 	Ctx     ctxEnd // which error of a ctx that error was
 	Asked   bool   // it was the error of the entrypoint's ctx, which had ended
-	Pong    bool   // the answer to a Ping, and nothing else
+	Pong    uint64 // the answer to the Ping of that number, and nothing else
 	Serving bool   // the entrypoint called Ready, and nothing else
 }
 
@@ -67,7 +69,7 @@ type control struct {
 }
 
 // newControl makes it, for messages of at most maxReceived bytes towards this process.
-func newControl(r, w pipeEnd, maxReceived int) *control {
+func newControl(r, w fd.End, maxReceived int) *control {
 	return &control{
 		r: newReader[[]byte](r, Options[[]byte]{Codec: Raw{}, MaxMessage: maxReceived}),
 		w: newWriter[[]byte](w, Options[[]byte]{Codec: Raw{}, MaxMessage: math.MaxInt}),
@@ -82,7 +84,7 @@ const (
 )
 
 func (c *control) send(ctx context.Context, message any) error {
-	b, err := appendCBOR(nil, message)
+	b, err := codec.Append(nil, message)
 	if err != nil {
 		return err
 	}
@@ -94,35 +96,10 @@ func (c *control) receive(ctx context.Context, message any) error {
 	if err != nil {
 		return err
 	}
-	return decodeCBOR(b, message)
+	return codec.Decode(b, message)
 }
 
 func (c *control) close() {
 	_ = c.w.CloseNow() // nothing is queued
 	_ = c.r.Close()
-}
-
-// The descriptors that every child gets before those of its arguments.
-const (
-	controlIn  = iota // orders
-	controlOut        // reports
-	crashOut          // what the runtime prints when the child crashes
-	firstPassed
-)
-
-// inheritance is what a child process got from its parent. Nil in any other process.
-var inheritance *inherited
-
-// init claims the descriptors before any other package can start a process that would get them too, and watches the
-// parent from then on: a child may be busy for long before its main calls Init.
-func init() {
-	fds, ok, err := inherit()
-	if err != nil {
-		os.Stderr.WriteString("gipc: this process can't take over what its parent handed to it: " + err.Error() + "\n")
-		os.Exit(exitNoParent)
-	}
-	if ok {
-		inheritance = newInherited(fds)
-		go inheritance.serve()
-	}
 }

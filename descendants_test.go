@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // What a child starts that isn't one of gipc's.
@@ -19,7 +22,7 @@ import (
 func init() {
 	// Starts a process that isn't one of gipc's, and ends, or waits.
 	deeds["grandchild"] = func(ctx context.Context, a deedArgs) error {
-		cmd := stranger()
+		cmd := test.Stranger()
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if a.File != nil { // it holds the file, and nothing else of ours
 			cmd.Stdout, cmd.Stderr = a.File, a.File
@@ -49,10 +52,10 @@ func init() {
 }
 
 // held starts a child that starts a process that holds a pipe, and returns where the end of that process is seen.
-func held(t *testing.T, ctx context.Context, a deedArgs, opts *SpawnOptions) (*Process, pipeEnd) {
+func held(t *testing.T, ctx context.Context, a deedArgs, opts *SpawnOptions) (*Process, fd.End) {
 	t.Helper()
-	file, w, err := newOutputPipe()
-	need(t, err)
+	file, w, err := fd.NewOutputPipe()
+	test.Check(t, err)
 	t.Cleanup(func() { file.Close() })
 	r, out := stringPipe(t)
 	a.Do, a.File, a.Out = "grandchild", w, out
@@ -65,9 +68,9 @@ func held(t *testing.T, ctx context.Context, a deedArgs, opts *SpawnOptions) (*P
 func endWithTest(t *testing.T, pid string) {
 	t.Helper()
 	n, err := strconv.Atoi(pid)
-	need(t, err)
+	test.Check(t, err)
 	p, err := os.FindProcess(n)
-	need(t, err)
+	test.Check(t, err)
 	t.Cleanup(func() {
 		_ = p.Kill() // it may have ended
 		_ = p.Release()
@@ -75,9 +78,9 @@ func endWithTest(t *testing.T, pid string) {
 }
 
 // allGone waits until nobody holds the other end of a pipe.
-func allGone(t *testing.T, file pipeEnd) {
+func allGone(t *testing.T, file fd.End) {
 	t.Helper()
-	need(t, file.SetReadDeadline(time.Now().Add(30*time.Second)))
+	test.Check(t, file.SetReadDeadline(time.Now().Add(30*time.Second)))
 	if _, err := io.Copy(io.Discard, file); err != nil {
 		t.Errorf("somebody still holds the pipe: %v", err)
 	}
@@ -85,16 +88,16 @@ func allGone(t *testing.T, file pipeEnd) {
 
 // Kill takes along what the child has started: its process group, on Windows its job.
 func TestKillEndsTheWholeGroup(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	p, file := held(t, ctx, deedArgs{Text: "wait"}, nil)
-	need(t, p.Kill())
+	test.Check(t, p.Kill())
 	allGone(t, file)
 }
 
 // A grandchild that outlives the child holds no pipe of ours but stdout and stderr, and those for a second.
 func TestGrandchildKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	mine, theirs := duplexOf[string, string](t, nil, nil)
 	var out bytes.Buffer
 	r, w := stringPipe(t)
@@ -106,17 +109,17 @@ func TestGrandchildKeepsNobodyWaiting(t *testing.T) {
 	if _, err := mine.Get(ctx); err != io.EOF {
 		t.Error(err)
 	}
-	needIs(t, mine.Put(ctx, "x"), ErrPeerClosed)
-	need(t, p.Wait(ctx))
+	test.Is(t, mine.Put(ctx, "x"), ErrPeerClosed)
+	test.Check(t, p.Wait(ctx))
 }
 
 // A child that starts its own program as an ordinary command gets main, not an entrypoint.
 func TestOwnProgramStartedByAChildRunsMain(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "plain", Out: w}, nil)
 	if got := get(t, ctx, r); !strings.Contains(got, "PASS") && !strings.Contains(got, "no tests to run") {
 		t.Errorf("it printed %q", got)
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 }

@@ -54,38 +54,46 @@ func (d *Duplex[In, Out]) CloseWrite() error { return d.w.Close() }
 
 // Close closes the sending half as Writer.Close does, and then the receiving half. It may block; see [Writer.Close]. It is
 // no error if one half is closed already; if both are, it returns ErrClosed.
-func (d *Duplex[In, Out]) Close() error { return closeHalves(d.w.Close, d.r.Close) }
+func (d *Duplex[In, Out]) Close() error { return d.closeHalves(d.w.Close) }
 
 // CloseNow closes both halves at once, dropping what is queued; see [Writer.CloseNow]. It is no error if one half is
 // closed already; if both are, it returns ErrClosed.
-func (d *Duplex[In, Out]) CloseNow() error { return closeHalves(d.w.CloseNow, d.r.Close) }
+func (d *Duplex[In, Out]) CloseNow() error { return d.closeHalves(d.w.CloseNow) }
 
-func closeHalves(first, second func() error) error {
-	err1, err2 := first(), second()
-	switch closed1, closed2 := errors.Is(err1, ErrClosed), errors.Is(err2, ErrClosed); {
-	case closed1 && closed2:
-		return err1
-	case closed1:
-		return err2
-	case closed2:
-		return err1
+func (d *Duplex[In, Out]) closeHalves(closeWriter func() error) error {
+	errOut, errIn := closeWriter(), d.r.Close()
+	switch outClosed, inClosed := errors.Is(errOut, ErrClosed), errors.Is(errIn, ErrClosed); {
+	case outClosed && inClosed:
+		return d.closedError()
+	case outClosed:
+		return errIn
+	case inClosed:
+		return errOut
 	}
-	return errors.Join(err1, err2)
+	return errors.Join(errOut, errIn)
+}
+
+// closedError is for a call on both halves when both are closed, or moved.
+func (d *Duplex[In, Out]) closedError() error {
+	return wrapError(context.Background(), "close", d, d.w.out.Err())
 }
 
 // TryClose closes what is still open of the two halves, if no call is under way on either; otherwise it closes nothing and
 // returns ErrLocked. If both are closed already, it returns ErrClosed. It doesn't block.
 func (d *Duplex[In, Out]) TryClose() error {
-	errIn := d.r.in.tryEnter() // keeps every Get out until both halves have agreed
+	errIn := d.r.in.TryEnter() // keeps every Get out until both halves have agreed
 	if errIn == ErrLocked {
 		return d.r.wrap(context.Background(), "close", errIn)
 	}
 	errOut := d.w.TryClose()
 	if errIn != nil {
+		if errors.Is(errOut, ErrClosed) {
+			return d.closedError()
+		}
 		return errOut
 	}
 	if errors.Is(errOut, ErrLocked) {
-		d.r.in.leave()
+		d.r.in.Leave()
 		return errOut
 	}
 	if err := d.r.Close(); err != nil || errors.Is(errOut, ErrClosed) {
@@ -98,6 +106,7 @@ func (d *Duplex[In, Out]) TryClose() error {
 func (d *Duplex[In, Out]) Stats() Stats {
 	s, out := d.r.Stats(), d.w.Stats()
 	s.Sent, s.BytesSent, s.Writes, s.Queued = out.Sent, out.BytesSent, out.Writes, out.Queued
+	s.Calls += out.Calls
 	return s
 }
 

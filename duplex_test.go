@@ -9,11 +9,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 func rawDuplex(t testing.TB, opts *Options[[]byte]) (a, b *Duplex[[]byte, []byte]) {
 	a, b, err := NewDuplex(opts, opts)
-	check(t, err)
+	test.Check(t, err)
 	t.Cleanup(func() {
 		_ = a.CloseNow() // the test may have closed either
 		_ = b.CloseNow()
@@ -23,34 +25,34 @@ func rawDuplex(t testing.TB, opts *Options[[]byte]) (a, b *Duplex[[]byte, []byte
 
 // TestDuplexDirectionsAreIndependent: each side receives what the other sends, of another type, and ends by itself.
 func TestDuplexDirectionsAreIndependent(t *testing.T) {
-	bounded(t)
+	test.Bounded(t)
 	a, b, err := NewDuplex[int, string](nil, nil)
-	check(t, err)
-	check(t, a.Put(t.Context(), "question"))
-	check(t, b.Put(t.Context(), 42))
+	test.Check(t, err)
+	test.Check(t, a.Put(t.Context(), "question"))
+	test.Check(t, b.Put(t.Context(), 42))
 	q, err := b.Get(t.Context())
-	check(t, err)
-	checkEqual(t, q, "question")
+	test.Check(t, err)
+	test.Equal(t, q, "question")
 	var n int
-	check(t, a.GetInto(t.Context(), &n))
-	checkEqual(t, n, 42)
-	check(t, a.CloseWrite())
+	test.Check(t, a.GetInto(t.Context(), &n))
+	test.Equal(t, n, 42)
+	test.Check(t, a.CloseWrite())
 	_, err = b.Get(t.Context())
-	checkEqual(t, err, io.EOF)
-	check(t, b.Put(t.Context(), 43))
+	test.Equal(t, err, io.EOF)
+	test.Check(t, b.Put(t.Context(), 43))
 	n, err = a.Get(t.Context())
-	check(t, err)
-	checkEqual(t, n, 43)
-	checkIs(t, a.Put(t.Context(), "more"), ErrClosed)
-	checkEqual(t, a.Stats().Received, 2)
-	checkEqual(t, a.Stats().Sent, 1)
-	check(t, errors.Join(a.Close(), b.Close()))
+	test.Check(t, err)
+	test.Equal(t, n, 43)
+	test.Is(t, a.Put(t.Context(), "more"), ErrClosed)
+	test.Equal(t, a.Stats().Received, 2)
+	test.Equal(t, a.Stats().Sent, 1)
+	test.Check(t, errors.Join(a.Close(), b.Close()))
 }
 
 // TestBothDirectionsAtOnce: messages far above the pipes' capacity pass each other without a deadlock.
 func TestBothDirectionsAtOnce(t *testing.T) {
 	sizes := append([]int{64 << 20}, ladder...)
-	if testing.Short() || raceEnabled() {
+	if testing.Short() || test.RaceEnabled() {
 		sizes = append([]int{4 << 20}, ladder...)
 	}
 	t.Run("Raw", func(t *testing.T) { bothDirections(t, rawOptions, sizes) })
@@ -58,18 +60,18 @@ func TestBothDirectionsAtOnce(t *testing.T) {
 }
 
 func bothDirections(t *testing.T, opts *Options[[]byte], sizes []int) {
-	bounded(t)
+	test.Bounded(t)
 	a, b := rawDuplex(t, opts)
 	var sides []<-chan error
 	for _, d := range []*Duplex[[]byte, []byte]{a, b} {
-		sides = append(sides, started(func() error {
+		sides = append(sides, test.Started(func() error {
 			for _, size := range sizes {
 				if err := d.Put(t.Context(), sized(size)); err != nil {
 					return err
 				}
 			}
 			return d.CloseWrite()
-		}), started(func() error {
+		}), test.Started(func() error {
 			var v []byte
 			for i, size := range sizes {
 				if i%2 == 0 {
@@ -87,16 +89,16 @@ func bothDirections(t *testing.T, opts *Options[[]byte], sizes []int) {
 		}))
 	}
 	for _, s := range sides {
-		check(t, <-s)
+		test.Check(t, <-s)
 	}
-	check(t, errors.Join(a.Close(), b.Close()))
+	test.Check(t, errors.Join(a.Close(), b.Close()))
 }
 
 // sized makes a message of any size; sizedRight checks one.
 func sized(n int) []byte {
 	v := make([]byte, n)
 	for at := 0; at < n; {
-		at += copy(v[at:], patternBytes())
+		at += copy(v[at:], test.PatternBytes())
 	}
 	return v
 }
@@ -106,8 +108,8 @@ func sizedRight(v []byte, n int) bool {
 		return false
 	}
 	for len(v) > 0 {
-		k := min(len(v), len(patternBytes()))
-		if string(v[:k]) != string(patternBytes()[:k]) {
+		k := min(len(v), len(test.PatternBytes()))
+		if string(v[:k]) != string(test.PatternBytes()[:k]) {
 			return false
 		}
 		v = v[k:]
@@ -154,23 +156,23 @@ func TestDuplexCloseTable(t *testing.T) {
 		{locked, open, "CloseWrite", nil, true, false},
 	} {
 		t.Run(c.call+" with reader "+c.reader+" and writer "+c.writer, func(t *testing.T) {
-			bounded(t)
+			test.Bounded(t)
 			a, b := rawDuplex(t, rawOptions)
 			message := make([]byte, 1<<20)
 			got, put := make(<-chan error), make(<-chan error)
 			switch c.reader {
 			case closed:
-				check(t, a.Reader().Close())
+				test.Check(t, a.Reader().Close())
 			case locked:
-				got = started(func() error { _, err := a.Get(t.Context()); return err })
-				underWay(t, a.r.in, 1)
+				got = test.Started(func() error { _, err := a.Get(t.Context()); return err })
+				underWay(t, a.Reader(), 1)
 			}
 			switch c.writer {
 			case closed:
-				check(t, a.Writer().Close())
+				test.Check(t, a.Writer().Close())
 			case locked:
-				put = started(func() error { return a.Put(t.Context(), message) })
-				underWay(t, a.w.out, 1)
+				put = test.Started(func() error { return a.Put(t.Context(), message) })
+				underWay(t, a.Writer(), 1)
 			}
 			err := map[string]func() error{
 				"Close": a.Close, "CloseNow": a.CloseNow, "TryClose": a.TryClose, "CloseWrite": a.CloseWrite,
@@ -179,32 +181,32 @@ func TestDuplexCloseTable(t *testing.T) {
 				t.Fatalf("error is %v, want %v", err, c.want)
 			}
 			if c.want == ErrClosed {
-				checkIs(t, err, os.ErrClosed)
+				test.Is(t, err, os.ErrClosed)
 			}
 			if c.reads {
-				check(t, b.Put(t.Context(), []byte("x")))
+				test.Check(t, b.Put(t.Context(), []byte("x")))
 			}
 			if c.reader == locked {
 				if err := <-got; c.reads {
-					check(t, err)
+					test.Check(t, err)
 				} else {
-					checkIs(t, err, ErrClosed)
+					test.Is(t, err, ErrClosed)
 				}
 			} else if _, err := a.Get(t.Context()); c.reads {
-				check(t, err)
+				test.Check(t, err)
 			} else {
-				checkIs(t, err, ErrClosed)
+				test.Is(t, err, ErrClosed)
 			}
 			if c.writes && c.writer == locked {
 				_, err := b.Get(t.Context())
-				check(t, errors.Join(err, <-put))
+				test.Check(t, errors.Join(err, <-put))
 			} else if c.writer == locked {
-				checkIs(t, <-put, ErrClosed)
+				test.Is(t, <-put, ErrClosed)
 			}
 			if err := a.Put(t.Context(), nil); c.writes {
-				check(t, err)
+				test.Check(t, err)
 			} else {
-				checkIs(t, err, ErrClosed)
+				test.Is(t, err, ErrClosed)
 			}
 		})
 	}
@@ -212,34 +214,34 @@ func TestDuplexCloseTable(t *testing.T) {
 
 // TestDuplexCloseLosesNothing: what was Put before Close is readable behind it.
 func TestDuplexCloseLosesNothing(t *testing.T) {
-	bounded(t)
+	test.Bounded(t)
 	a, b := rawDuplex(t, &Options[[]byte]{Codec: Raw{}, Buffer: 1 << 20})
 	for i := range 100 {
-		check(t, a.Put(t.Context(), stamped(0, i, 5000)))
+		test.Check(t, a.Put(t.Context(), test.Stamped(0, i, 5000)))
 	}
-	closed := started(a.Close)
+	closed := test.Started(a.Close)
 	for i := range 100 {
 		v, err := b.Get(t.Context())
-		check(t, err)
-		_, seq := readStamp(t, v)
-		checkEqual(t, seq, i)
+		test.Check(t, err)
+		_, seq := test.ReadStamp(t, v)
+		test.Equal(t, seq, i)
 	}
 	_, err := b.Get(t.Context())
-	checkEqual(t, err, io.EOF)
-	check(t, <-closed)
-	check(t, b.Put(t.Context(), nil)) // queued
-	checkIs(t, b.Flush(t.Context()), ErrPeerClosed)
-	checkIs(t, b.Put(t.Context(), nil), ErrPeerClosed)
+	test.Equal(t, err, io.EOF)
+	test.Check(t, <-closed)
+	test.Check(t, b.Put(t.Context(), nil)) // queued
+	test.Is(t, b.Flush(t.Context()), ErrPeerClosed)
+	test.Is(t, b.Put(t.Context(), nil), ErrPeerClosed)
 }
 
 // TestManyConversationsAtOnce: ten Duplexes, each with a partner that answers.
 func TestManyConversationsAtOnce(t *testing.T) {
-	bounded(t)
+	test.Bounded(t)
 	var ended []<-chan error
 	for i := range 10 {
 		a, b, err := NewDuplex[time.Time, time.Time](nil, nil)
-		check(t, err)
-		ended = append(ended, started(func() error {
+		test.Check(t, err)
+		ended = append(ended, test.Started(func() error {
 			for at, err := range b.All(t.Context()) {
 				if err != nil {
 					return err
@@ -249,7 +251,7 @@ func TestManyConversationsAtOnce(t *testing.T) {
 				}
 			}
 			return b.Close()
-		}), started(func() error {
+		}), test.Started(func() error {
 			for range 50 {
 				now := time.Now()
 				if err := a.Put(t.Context(), now); err != nil {
@@ -264,24 +266,24 @@ func TestManyConversationsAtOnce(t *testing.T) {
 		}))
 	}
 	for _, e := range ended {
-		check(t, <-e)
+		test.Check(t, <-e)
 	}
 }
 
 // TestRing: messages go around a circle of goroutines, each with a pipe to the next.
 func TestRing(t *testing.T) {
-	bounded(t)
+	test.Bounded(t)
 	const stations, messages = 10, 100
 	var readers []*Reader[int]
 	var writers []*Writer[int]
 	for range stations {
 		r, w, err := Pipe[int](nil)
-		check(t, err)
+		test.Check(t, err)
 		readers, writers = append(readers, r), append(writers, w)
 	}
 	var ended []<-chan error
 	for i := 1; i < stations; i++ {
-		ended = append(ended, started(func() error {
+		ended = append(ended, test.Started(func() error {
 			for n, err := range readers[i-1].All(t.Context()) {
 				if err == nil {
 					err = writers[i].Put(t.Context(), n+1)
@@ -294,18 +296,18 @@ func TestRing(t *testing.T) {
 		}))
 	}
 	for n := range messages {
-		check(t, writers[0].Put(t.Context(), n))
+		test.Check(t, writers[0].Put(t.Context(), n))
 		got, err := readers[stations-1].Get(t.Context())
-		check(t, err)
-		checkEqual(t, got, n+stations-1)
+		test.Check(t, err)
+		test.Equal(t, got, n+stations-1)
 	}
-	check(t, writers[0].Close())
+	test.Check(t, writers[0].Close())
 	_, err := readers[stations-1].Get(t.Context())
-	checkEqual(t, err, io.EOF)
+	test.Equal(t, err, io.EOF)
 	for _, e := range ended {
-		check(t, <-e)
+		test.Check(t, <-e)
 	}
-	check(t, readers[stations-1].Close())
+	test.Check(t, readers[stations-1].Close())
 }
 
 // TestNamesForLogs: an end says what it is, its descriptor, and whether it is closed.
@@ -316,7 +318,7 @@ func TestNamesForLogs(t *testing.T) {
 			t.Errorf("%s lacks %s", s, want)
 		}
 	}
-	check(t, b.Close())
+	test.Check(t, b.Close())
 	if s := b.String(); strings.Count(s, "(closed)") != 2 {
 		t.Errorf("closed: %s", s)
 	}
@@ -326,4 +328,11 @@ func TestNamesForLogs(t *testing.T) {
 	if !strings.Contains(err.Error(), a.Reader().String()) {
 		t.Errorf("%v doesn't name %v", err, a.Reader())
 	}
+}
+
+func wants(err, want error) error {
+	if errors.Is(err, want) {
+		return nil
+	}
+	return fmt.Errorf("error is %v, want %v", err, want)
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 func init() {
@@ -20,7 +22,7 @@ func init() {
 		return deeds["ignore ctx"](ctx, a)
 	}
 	deeds["leave group"] = func(ctx context.Context, a deedArgs) error {
-		cmd := stranger() // stays in the group
+		cmd := test.Stranger() // stays in the group
 		if err := cmd.Start(); err != nil {
 			return err
 		}

@@ -3,33 +3,33 @@ package gipc
 import (
 	"errors"
 	"fmt"
-	"os"
-	"time"
+
+	"github.com/go-gipc/gipc/internal/wire"
 )
 
 // States of an end or a process. Match them with errors.Is.
 var (
 	// ErrClosed says that this end was closed here. It also matches [os.ErrClosed].
-	ErrClosed error = &closedError{"end is closed"}
+	ErrClosed = wire.ErrClosed
 
 	// ErrMoved says that this end was handed to a child process by Spawn. The error that wraps it names the child.
 	// It also matches ErrClosed and [os.ErrClosed].
-	ErrMoved error = &closedError{"end was moved to a child process"}
+	ErrMoved = wire.ErrMoved
 
 	// ErrLocked says that an operation is under way on the end: TryClose closed nothing, Spawn moved nothing.
-	ErrLocked = errors.New("an operation is under way on this end")
+	ErrLocked = wire.ErrLocked
 
 	// ErrPeerClosed says that nobody can read what is written: the reading end is closed everywhere.
-	ErrPeerClosed = errors.New("the reading end is closed")
+	ErrPeerClosed = wire.ErrPeerClosed
 
 	// ErrPartial says that a Put was cancelled after its first byte had reached the pipe. The writer keeps the rest and
 	// sends it before anything else: the message will still arrive, so don't Put it again. A Put into a stream without
 	// write deadlines says so, too, when its Write was under way, as does one into a file or socket on Windows.
-	ErrPartial = errors.New("the message is partly sent and will still arrive")
+	ErrPartial = wire.ErrPartial
 
 	// ErrFrame says that the stream holds bytes that can't be a message's length. The position in the stream is lost:
 	// every later Get returns this error too.
-	ErrFrame = errors.New("malformed frame: the other side does not speak gipc's wire format")
+	ErrFrame = wire.ErrFrame
 
 	// ErrNotInitialized says that Spawn was called in a program whose main or TestMain doesn't call [Init].
 	ErrNotInitialized = errors.New("Init was not called: make gipc.Init() the first line of main, and of TestMain in tests")
@@ -43,21 +43,9 @@ var (
 	// ErrNotReady says that a child ended, or had to be ended, before it could run its entrypoint.
 	ErrNotReady = errors.New("the child did not become ready")
 
-	// ErrStopped says that the Supervisor is stopping or has ended, and starts no more children.
-	ErrStopped = errors.New("the supervisor is stopped")
-
 	// ErrNotEntrypoint says that [Ready] got a ctx that doesn't come from an entrypoint's.
 	ErrNotEntrypoint = errors.New("the ctx is not that of an entrypoint")
 )
-
-// closedError is a sentinel that also matches the closed errors above it: ErrMoved is ErrClosed is os.ErrClosed.
-type closedError struct{ text string }
-
-func (e *closedError) Error() string { return e.text }
-
-func (e *closedError) Is(target error) bool {
-	return target == os.ErrClosed || target == ErrClosed
-}
 
 // Error is the type of every error of this package's calls that concerns one end or one child,
 // except io.EOF, which Get returns as it is. Its cause is matched with errors.Is and errors.As.
@@ -109,22 +97,3 @@ func (e *DecodeError) Error() string {
 }
 
 func (e *DecodeError) Unwrap() error { return e.Err }
-
-// GaveUpError says that a Supervisor gave up on a child that had to be restarted too often. Err, which is how it ended the
-// last time, is matched through it by errors.Is and errors.As; nil if it ended well, but should not have ended.
-type GaveUpError struct {
-	Child    string
-	Restarts int           // within the last Window; the limit
-	Window   time.Duration // SupervisorOptions.Window
-	Err      error
-}
-
-func (e *GaveUpError) Error() string {
-	text := fmt.Sprintf("gipc: supervisor gave up on child %s after %d restarts within %v", e.Child, e.Restarts, e.Window)
-	if e.Err == nil {
-		return text + ": it ended without an error"
-	}
-	return text + ": " + e.Err.Error()
-}
-
-func (e *GaveUpError) Unwrap() error { return e.Err }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/go-gipc/gipc/internal/proc"
 )
 
 // ExitError says how a child process ended, if not well. Err is matched through it by errors.Is and errors.As.
@@ -14,6 +16,7 @@ type ExitError struct {
 	Code   int       // exit code; -N for death by signal N
 	Signal os.Signal // nil unless a signal ended it
 	Err    error     // what the entrypoint returned, as text; or why the child was terminated from here. If the entrypoint returned its ctx's error, it matches that
+	Asked  bool      // it ended as it was asked to: the entrypoint returned the error of its ctx, which had ended, and nothing else
 	Panic  string    // panic value or fatal runtime error
 	Stack  []byte    // its goroutine's stack
 	Stderr []byte    // the last 16 KiB, where SpawnOptions.Stderr was a plain writer
@@ -42,12 +45,6 @@ func (e *ExitError) Error() string {
 
 func (e *ExitError) Unwrap() error { return e.Err }
 
-// asAsked says whether the entrypoint did no more than return the error of its ended ctx.
-func (e *ExitError) asAsked() bool {
-	remote, ok := e.Err.(*remoteError)
-	return ok && e.Code == exitFailed && remote.asked
-}
-
 func lastLine(text []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return lines[len(lines)-1]
@@ -66,21 +63,22 @@ func (e *remoteError) Unwrap() error { return e.is }
 
 // exitError explains the child's end; nil if it ended well. failure is what went wrong in serving it.
 func (p *Process) exitError(failure error) error {
-	e := &ExitError{Name: p.name, PID: p.pid}
-	if p.state != nil {
-		e.Code, e.Signal = exitStatus(p.state)
-	}
-	if e.Code == 0 && failure == nil && p.state != nil {
+	e := &ExitError{Name: p.name, PID: p.PID()}
+	var known bool
+	e.Code, e.Signal, known = p.child.Status()
+	if known && e.Code == 0 && failure == nil {
 		return nil
 	}
-	if p.stderr != nil {
-		e.Stderr = p.stderr.bytes()
-	}
+	e.Stderr = p.child.Stderr()
+	crash := p.child.CrashReport()
 	switch {
-	case len(p.crash) > 0:
-		e.Panic, e.Stack = explainCrash(p.crash, e.Stderr)
+	case len(crash) > 0:
+		e.Panic, e.Stack = proc.ExplainCrash(crash, e.Stderr)
 	case p.last.Failed && e.Code == exitFailed:
 		e.Err = &remoteError{text: p.last.Text, is: p.last.Ctx.asError(), asked: p.last.Asked}
+		e.Asked = p.last.Asked && failure == nil
+	case p.reason != nil && p.last.Failed:
+		e.Err = fmt.Errorf("%w, after its entrypoint had returned: %w", p.reason, &remoteError{text: p.last.Text, is: p.last.Ctx.asError()})
 	case p.reason != nil:
 		e.Err = p.reason
 	}

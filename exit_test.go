@@ -9,20 +9,25 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
+
+// maxTail is how much of stderr ExitError.Stderr has, in bytes.
+const maxTail = 16 << 10
 
 // ending starts a child that ends in one of the endings, and returns what Wait does.
 func ending(t *testing.T, ctx context.Context, how string, opts *SpawnOptions) (*Process, error) {
 	t.Helper()
 	r, order := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "await order", In: r}, opts)
-	need(t, order.Put(ctx, how))
+	test.Check(t, order.Put(ctx, how))
 	<-p.Done()
 	return p, p.Wait(ctx)
 }
 
 func TestEveryEndIsToldApart(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	for how, want := range map[string]struct {
 		code  int
 		err   string // of Err
@@ -59,7 +64,7 @@ func TestEveryEndIsToldApart(t *testing.T) {
 				t.Errorf("code %d, exited %v; want %d", code, exited, want.code)
 			}
 			if want.code == 0 {
-				need(t, err)
+				test.Check(t, err)
 				return
 			}
 			var e *ExitError
@@ -99,6 +104,7 @@ func TestEveryEndIsToldApart(t *testing.T) {
 
 func TestOnlyTheCtxsErrorCountsAsAsked(t *testing.T) {
 	lost := errors.New("3 orders not saved")
+	partial := func(cause error) error { return fmt.Errorf("%w: %w", cause, ErrPartial) } // of a cancelled Put
 	for _, c := range []struct {
 		err  error
 		want bool
@@ -121,7 +127,7 @@ func TestOnlyTheCtxsErrorCountsAsAsked(t *testing.T) {
 }
 
 func TestStderrTailIsTheLast16KiB(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	var text strings.Builder
 	for i := 0; text.Len() < 200<<10; i++ {
 		fmt.Fprintln(&text, "line", i)
@@ -145,7 +151,7 @@ func TestStderrTailIsTheLast16KiB(t *testing.T) {
 }
 
 func TestKillAndTerminateAreToldApart(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	for name, c := range map[string]struct {
 		end  func(*Process) error
 		sig  syscall.Signal
@@ -157,7 +163,7 @@ func TestKillAndTerminateAreToldApart(t *testing.T) {
 		r, w := stringPipe(t)
 		p := spawnIt(t, entryDeed, deedArgs{Do: "ignore ctx", Out: w}, nil)
 		get(t, ctx, r)
-		need(t, c.end(p))
+		test.Check(t, c.end(p))
 		err := p.Wait(ctx)
 		var e *ExitError
 		if !errors.As(err, &e) {

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 type fileModeArgs struct {
@@ -36,7 +39,7 @@ func TestFileKeepsItsMode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	other, err := duplicate(file)
+	other, err := fd.Duplicate(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,35 +60,35 @@ func TestFileKeepsItsMode(t *testing.T) {
 	if err := p.Wait(ctx); err != nil {
 		t.Error(err)
 	}
+	rc, err := other.SyscallConn()
+	test.Check(t, err)
 	var flags int
-	if err := withFD(other, func(fd uintptr) { flags, _ = unix.FcntlInt(fd, unix.F_GETFL, 0) }); err != nil {
-		t.Fatal(err)
-	}
+	test.Check(t, rc.Control(func(fd uintptr) { flags, _ = unix.FcntlInt(fd, unix.F_GETFL, 0) }))
 	if flags&unix.O_NONBLOCK == 0 {
 		t.Error("the child made the file blocking for everybody")
 	}
 }
 
 var entryWriteExtraFile = Register("write to an extra file", func(context.Context, struct{}) error {
-	fd, err := strconv.Atoi(os.Getenv("EXTRA_FILE"))
+	n, err := strconv.Atoi(os.Getenv("EXTRA_FILE"))
 	if err != nil {
 		return err
 	}
-	_, err = os.NewFile(uintptr(fd), "extra").WriteString("written")
+	_, err = os.NewFile(uintptr(n), "extra").WriteString("written")
 	return err
 })
 
 func TestFileAppendedByCommandIsInherited(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w, err := os.Pipe()
-	need(t, err)
+	test.Check(t, err)
 	defer r.Close()
 	p := spawnIt(t, entryWriteExtraFile, struct{}{}, &SpawnOptions{Command: func(cmd *exec.Cmd) {
-		cmd.Env = append(cmd.Env, "EXTRA_FILE="+strconv.Itoa(firstInherited+len(cmd.ExtraFiles)))
+		cmd.Env = append(cmd.Env, "EXTRA_FILE="+strconv.Itoa(3+len(cmd.ExtraFiles)))
 		cmd.ExtraFiles = append(cmd.ExtraFiles, w)
 	}})
-	need(t, w.Close())
-	need(t, p.Wait(ctx))
+	test.Check(t, w.Close())
+	test.Check(t, p.Wait(ctx))
 	if got, err := io.ReadAll(r); err != nil || string(got) != "written" {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -93,17 +96,17 @@ func TestFileAppendedByCommandIsInherited(t *testing.T) {
 
 // An end over a socket moves like any other.
 func TestEndOverASocketMoves(t *testing.T) {
-	ctx := procCtx(t)
-	accepted, dialed := connected(t, "tcp", "127.0.0.1:0")
+	ctx := test.Context(t)
+	accepted, dialed := test.Connected(t, "tcp", "127.0.0.1:0")
 	r, w := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "forward", In: NewReader[string](accepted, nil), Out: w}, nil)
 	out := NewWriter[string](dialed, nil)
 	for _, want := range []string{"a", "b"} {
-		need(t, out.Put(ctx, want))
+		test.Check(t, out.Put(ctx, want))
 		if got := get(t, ctx, r); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	need(t, out.Close())
-	need(t, p.Wait(ctx))
+	test.Check(t, out.Close())
+	test.Check(t, p.Wait(ctx))
 }

@@ -4,22 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"reflect"
 	"sync/atomic"
+
+	"github.com/go-gipc/gipc/internal/ends"
+	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/wire"
 )
 
-// half is one direction of an end, as Spawn hands it over: an inbound or an outbound.
+// half is one direction of an end, as Spawn hands it over: a *wire.Inbound or a *wire.Outbound.
 type half interface {
-	// beginMove keeps everybody from the half, until abandonMove or finishMove. It fails if a call is under way.
-	beginMove(ctx context.Context) error
-	abandonMove()
-	// finishMove closes the half here; err is what later calls return.
-	finishMove(err error) error
-	// describeMove says what the child must know; only between beginMove and its end.
-	describeMove() passedEnd
-	// inheritable returns a second descriptor of the half's file.
-	inheritable() (inheritable, error)
+	// BeginMove keeps everybody from the half, until AbandonMove or FinishMove. It fails if a call is under way.
+	BeginMove(ctx context.Context) error
+	AbandonMove()
+	// FinishMove closes the half here; err is what later calls return.
+	FinishMove(err error) error
+	// State says what the child must know; only between BeginMove and its end.
+	State() wire.State
+	Stream() io.Closer
 }
 
 // movable is implemented by *Reader, *Writer and *Duplex.
@@ -30,6 +34,9 @@ type movable interface {
 	adopt([]adoptedHalf) error
 	isMoving() bool
 }
+
+// finder finds ends in arguments.
+var finder = ends.NewFinder(reflect.TypeFor[movable]())
 
 type movedHalf struct {
 	half
@@ -43,17 +50,10 @@ type adoptedHalf struct {
 
 // passedEnd is how a half, or a file, travels to the child. The descriptors themselves are inherited, in the same order.
 type passedEnd struct {
-	Kind        passedKind
-	Codec       string
-	MaxMessage  int
-	Buffer      int
-	NonBlocking bool   // the descriptor has deadlines
-	Name        string // of a file
-
-	// What a Reader must do before it reads from the descriptor, in this order.
-	GivenBack [][]byte // messages that Chan had taken
-	Skip      uint64   // bytes of a refused message to drop
-	Unread    []byte   // read here and not delivered
+	Kind  passedKind
+	Codec string
+	State wire.State
+	Name  string // of a file
 }
 
 type passedKind int
@@ -68,9 +68,9 @@ const (
 type handover struct {
 	moved  []movedHalf // begun
 	files  []*os.File
-	passed []passedEnd   // of the halves, then of the files
-	fds    []inheritable // the same
-	uses   []int         // for each occurrence in the arguments, in walk's order: which of passed
+	passed []passedEnd      // of the halves, then of the files
+	fds    []fd.Inheritable // the same
+	uses   []int            // for each occurrence in the arguments, in walk's order: which of passed
 }
 
 // beginHandover finds all ends and files in args and keeps everybody from them, or fails and leaves them as they were.
@@ -84,7 +84,7 @@ func beginHandover(ctx context.Context, args any) (*handover, error) {
 	}()
 	index := map[any]int{}
 	var fileUses []int // positions in uses that count from the first file
-	err := walk(reflect.ValueOf(args), func(v any, path string) error {
+	err := finder.Walk(reflect.ValueOf(args), func(v any, path string) error {
 		if f, ok := v.(*os.File); ok {
 			i, seen := index[f]
 			if !seen {
@@ -104,7 +104,7 @@ func beginHandover(ctx context.Context, args any) (*handover, error) {
 			i, seen := index[m.half]
 			if !seen {
 				i = len(h.moved)
-				if err := m.beginMove(ctx); err != nil {
+				if err := m.BeginMove(ctx); err != nil {
 					return fmt.Errorf("%s: %w", path, err)
 				}
 				index[m.half] = i
@@ -130,21 +130,23 @@ func beginHandover(ctx context.Context, args any) (*handover, error) {
 // open makes the descriptors that the child inherits.
 func (h *handover) open() error {
 	for _, m := range h.moved {
-		fd, err := m.inheritable()
+		f, err := inheritable(m.Stream())
 		if err != nil {
 			return err
 		}
-		h.fds = append(h.fds, fd)
-		p := m.describeMove()
-		p.Codec = m.codec
-		h.passed = append(h.passed, p)
+		h.fds = append(h.fds, f)
+		kind := passedReader
+		if _, writes := m.half.(*wire.Outbound); writes {
+			kind = passedWriter
+		}
+		h.passed = append(h.passed, passedEnd{Kind: kind, Codec: m.codec, State: m.State()})
 	}
 	for _, f := range h.files {
-		fd, err := duplicateFile(f)
+		dup, err := fd.DuplicateFile(f)
 		if err != nil {
 			return err
 		}
-		h.fds = append(h.fds, fd)
+		h.fds = append(h.fds, dup)
 		h.passed = append(h.passed, passedEnd{Kind: passedFile, Name: f.Name()})
 	}
 	return nil
@@ -152,8 +154,8 @@ func (h *handover) open() error {
 
 // release closes the descriptors made for the child, once it has its own.
 func (h *handover) release() {
-	for _, fd := range h.fds {
-		_ = fd.Close() // a duplicate: closing it loses nothing
+	for _, f := range h.fds {
+		_ = f.Close() // a duplicate: closing it loses nothing
 	}
 	h.fds = nil
 }
@@ -162,14 +164,14 @@ func (h *handover) release() {
 func (h *handover) abandon() {
 	h.release()
 	for _, m := range h.moved {
-		m.abandonMove()
+		m.AbandonMove()
 	}
 }
 
 // finish closes here what is the child's now.
 func (h *handover) finish(moved error) {
 	for _, m := range h.moved {
-		_ = m.finishMove(moved) // the child has its own descriptor
+		_ = m.FinishMove(moved) // the child has its own descriptor
 	}
 	for _, f := range h.files {
 		_ = f.Close() // likewise
@@ -185,18 +187,17 @@ func adoptAll(args any, passed []passedEnd, uses []int, fds []uint64) ([]half, e
 	halves := make([]half, len(passed))
 	files := make([]*os.File, len(passed))
 	for i, p := range passed {
-		if err := claim(uintptr(fds[i])); err != nil {
+		n := uintptr(fds[i])
+		if err := fd.Claim(n); err != nil {
 			return nil, err
 		}
 		switch p.Kind {
 		case passedReader:
-			in := newInbound(openEnd(uintptr(fds[i]), p.NonBlocking), p.MaxMessage)
-			in.seed(p)
-			halves[i] = in
+			halves[i] = wire.ResumeInbound(fd.OpenEnd(n, p.State.NonBlocking), p.State)
 		case passedWriter:
-			halves[i] = newOutbound(openEnd(uintptr(fds[i]), p.NonBlocking), p.MaxMessage, p.Buffer)
+			halves[i] = wire.ResumeOutbound(fd.OpenEnd(n, p.State.NonBlocking), p.State)
 		default:
-			files[i] = os.NewFile(uintptr(fds[i]), p.Name) // its mode is its own business
+			files[i] = os.NewFile(n, p.Name) // its mode is its own business
 		}
 	}
 	next := func() (int, error) {
@@ -207,7 +208,7 @@ func adoptAll(args any, passed []passedEnd, uses []int, fds []uint64) ([]half, e
 		uses = uses[1:]
 		return i, nil
 	}
-	err := walk(reflect.ValueOf(args), func(v any, path string) error {
+	err := finder.Walk(reflect.ValueOf(args), func(v any, path string) error {
 		if f, ok := v.(*os.File); ok {
 			i, err := next()
 			if err == nil {
@@ -242,7 +243,6 @@ func halvesOf(m movable) int {
 
 var (
 	errZeroEnd = errors.New("the end was not made by Pipe, NewDuplex, NewReader or NewWriter")
-	errNoFile  = errors.New("the end's stream has no file that a child could inherit")
 	errMixedUp = errors.New("the arguments do not match the ends that were handed over: a type's own encoding, or a field hidden by another of the same name, leaves an end out")
 )
 
@@ -262,3 +262,8 @@ func decodeEnd() error {
 	}
 	return nil
 }
+
+// CloseEnds closes the ends and files in args, as Spawn finds them: those that were not handed over because Spawn failed. Ends
+// in values of interface type are closed too, though they can't be handed over; files there, such as os.Stderr in an
+// io.Writer, are left alone, and so is what is in unexported fields. Messages queued in a Writer are dropped.
+func CloseEnds(args any) { finder.Close(args) }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"testing"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // duringArgs make Spawn call Hook when it has the ends, and fail if there is a Refused.
@@ -21,7 +23,7 @@ var entryDuring = Register("during", func(ctx context.Context, a duringArgs) err
 
 // Calls that come while Spawn has the ends wait for what becomes of them: they go on if it fails, else they get ErrMoved.
 func TestCallsDuringSpawnWaitForItsResult(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	for _, fails := range []bool{false, true} {
 		for name, call := range map[string]struct {
 			call    func(a duringArgs) error
@@ -31,18 +33,14 @@ func TestCallsDuringSpawnWaitForItsResult(t *testing.T) {
 			"Get":      {func(a duringArgs) error { return second(a.R.Get(ctx)) }, waitsIn, nil},
 			"Put":      {func(a duringArgs) error { return a.W.Put(ctx, "late") }, waitsOut, nil},
 			"Put, big": {func(a duringArgs) error { return a.W.Put(ctx, string(make([]byte, 30_000))) }, waitsOut, nil},
-			"Close": {func(a duringArgs) error { return a.W.Close() }, func(a duringArgs) bool {
-				a.W.out.mu.Lock()
-				defer a.W.out.mu.Unlock()
-				return a.W.out.closing
-			}, nil},
+			"Close":    {func(a duringArgs) error { return a.W.Close() }, closes, nil},
 			"Reader.Chan": {func(a duringArgs) error {
 				msgs, errs := a.R.Chan(ctx)
 				if _, ok := <-msgs; ok {
 					return nil
 				}
 				return <-errs
-			}, waitsIn, nil},
+			}, func(a duringArgs) bool { return a.R.Stats().Calls > 2 }, nil},
 			"Writer.Chan": {func(a duringArgs) error {
 				msgs, errs := a.W.Chan(ctx)
 				select {
@@ -63,7 +61,7 @@ func TestCallsDuringSpawnWaitForItsResult(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				r, w := stringPipe(t)
 				r2, w2 := stringPipe(t)
-				need(t, w.Put(ctx, "first"))
+				test.Check(t, w.Put(ctx, "first"))
 				a := duringArgs{R: r, W: w2}
 				if fails {
 					a.Refused = &picky{}
@@ -75,14 +73,14 @@ func TestCallsDuringSpawnWaitForItsResult(t *testing.T) {
 						return
 					}
 					go func() { result <- call.call(a) }()
-					within(t, "the call waits", func() bool { return call.waiting(a) })
+					test.Eventually(t, "the call waits", func() bool { return call.waiting(a) })
 				}}
 				p, err := Spawn(ctx, entryDuring, a, nil)
 				want := call.after
 				if fails {
-					needIs(t, err, ErrNotReady)
+					test.Is(t, err, ErrNotReady)
 				} else {
-					need(t, err)
+					test.Check(t, err)
 					if want == nil {
 						want = ErrMoved
 					}
@@ -90,7 +88,7 @@ func TestCallsDuringSpawnWaitForItsResult(t *testing.T) {
 				if err := <-result; !errors.Is(err, want) {
 					t.Errorf("%v, want %v", err, want)
 				}
-				need(t, w.Close())
+				test.Check(t, w.Close())
 				if fails {
 					return
 				}
@@ -100,50 +98,50 @@ func TestCallsDuringSpawnWaitForItsResult(t *testing.T) {
 				if v, err := r2.Get(ctx); err != io.EOF {
 					t.Errorf("%q, %v", v, err)
 				}
-				need(t, p.Wait(ctx))
+				test.Check(t, p.Wait(ctx))
 			})
 		}
 	}
 }
 
-func waitsIn(a duringArgs) bool {
-	a.R.in.mu.Lock()
-	defer a.R.in.mu.Unlock()
-	return len(a.R.in.waiters) > 0
-}
+// A move counts as a call of the Reader's.
+func waitsIn(a duringArgs) bool { return a.R.Stats().Calls > 1 }
 
-func waitsOut(a duringArgs) bool {
-	a.W.out.mu.Lock()
-	defer a.W.out.mu.Unlock()
-	return len(a.W.out.line) > 0
+func waitsOut(a duringArgs) bool { return a.W.Stats().Calls > 0 }
+
+// closes says whether a Close has begun: a call whose ctx has ended does nothing else than telling.
+func closes(a duringArgs) bool {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	return errors.Is(a.W.Flush(ended), ErrClosed)
 }
 
 // Closing an end at once, while Spawn has it, makes no difference to the child if it has it by then, and harms nothing.
 func TestCloseNowDuringSpawn(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	for _, fails := range []bool{false, true} {
 		r, w := stringPipe(t)
 		r2, w2 := stringPipe(t)
 		a := duringArgs{R: r, W: w2, Hook: &marshalHook{func() {
-			need(t, r.Close())
-			need(t, w2.CloseNow())
+			test.Check(t, r.Close())
+			test.Check(t, w2.CloseNow())
 		}}}
 		if fails {
 			a.Refused = &picky{}
 		}
 		p, err := Spawn(ctx, entryDuring, a, nil)
 		if fails {
-			needIs(t, err, ErrNotReady)
-			needIs(t, second(r.Get(ctx)), ErrClosed)
-			needIs(t, w2.Put(ctx, ""), ErrClosed)
-			needIs(t, w.Put(ctx, ""), ErrPeerClosed)
+			test.Is(t, err, ErrNotReady)
+			test.Is(t, second(r.Get(ctx)), ErrClosed)
+			test.Is(t, w2.Put(ctx, ""), ErrClosed)
+			test.Is(t, w.Put(ctx, ""), ErrPeerClosed)
 			continue
 		}
-		need(t, err)
-		need(t, w.Put(ctx, "still"))
+		test.Check(t, err)
+		test.Check(t, w.Put(ctx, "still"))
 		if got := get(t, ctx, r2); got != "still" {
 			t.Error(got)
 		}
-		need(t, errors.Join(w.Close(), p.Wait(ctx)))
+		test.Check(t, errors.Join(w.Close(), p.Wait(ctx)))
 	}
 }

@@ -11,10 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // cargo is what every Spawn that fails here had been given.
@@ -63,21 +65,21 @@ func failedSpawn(t *testing.T, ctx context.Context, spawn func(ctx context.Conte
 	r, w := stringPipe(t)
 	r2, w2 := pipeOf(t, &Options[string]{Buffer: 1 << 10})
 	talk, theirs := duplexOf[string, string](t, nil, nil)
-	file, fileW, err := newOutputPipe()
-	need(t, err)
+	file, fileW, err := fd.NewOutputPipe()
+	test.Check(t, err)
 	defer file.Close()
 	for i := range 3 {
-		need(t, w.Put(ctx, fmt.Sprint(i)))
+		test.Check(t, w.Put(ctx, fmt.Sprint(i)))
 	}
 	get(t, ctx, r) // the others are read, too
-	need(t, w2.Put(ctx, "queued"))
+	test.Check(t, w2.Put(ctx, "queued"))
 
-	before := openDescriptors(t)
+	before := test.OpenDescriptors(t)
 	err = spawn(ctx, cargo{R: r, W: w2, Talk: theirs, File: fileW})
 	if err == nil {
 		return nil
 	}
-	if after := openDescriptors(t); after != before {
+	if after := test.OpenDescriptors(t); after != before {
 		t.Errorf("%d descriptors before, %d after", before, after)
 	}
 
@@ -88,19 +90,19 @@ func failedSpawn(t *testing.T, ctx context.Context, spawn func(ctx context.Conte
 	}
 	soon, cancel := context.WithTimeout(ctx, time.Millisecond) // reading is still non-blocking
 	defer cancel()
-	needIs(t, second(r.Get(soon)), context.DeadlineExceeded)
-	need(t, w2.Put(ctx, "more"))
+	test.Is(t, second(r.Get(soon)), context.DeadlineExceeded)
+	test.Check(t, w2.Put(ctx, "more"))
 	for _, want := range []string{"queued", "more"} {
 		if got := get(t, ctx, r2); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	need(t, theirs.Put(ctx, "x"))
+	test.Check(t, theirs.Put(ctx, "x"))
 	get(t, ctx, talk)
 	_, errW := fileW.WriteString("y")
 	_, errR := file.Read(make([]byte, 1))
-	need(t, errors.Join(errW, errR, fileW.Close()))
-	need(t, errors.Join(r.Close(), w2.Close(), theirs.Close()))
+	test.Check(t, errors.Join(errW, errR, fileW.Close()))
+	test.Check(t, errors.Join(r.Close(), w2.Close(), theirs.Close()))
 	return err
 }
 
@@ -119,7 +121,7 @@ type commandFailure struct {
 }
 
 func TestFailedSpawnMovesNothing(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	ended, end := context.WithCancelCause(ctx)
 	end(errors.New("the day is over"))
 	spawnWith := func(opts *SpawnOptions, change func(*cargo)) func(context.Context, cargo) error {
@@ -138,7 +140,7 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 	_, open := stringPipe(t)
 	_, twin := stringPipe(t)
 	_, closed := stringPipe(t)
-	need(t, closed.Close())
+	test.Check(t, closed.Close())
 	conn, other := net.Pipe()
 	defer other.Close()
 	noFile := NewWriter[string](conn, nil)
@@ -178,7 +180,7 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 		"unregistered codec": {spawnWith(nil, func(c *cargo) { c.Odd = unregistered }), nil, "RegisterCodec"},
 		"closed end":         {spawnWith(nil, func(c *cargo) { c.Odd = closed }), ErrClosed, "args.Odd"},
 		"zero end":           {spawnWith(nil, func(c *cargo) { c.Odd = &Writer[string]{} }), errZeroEnd, "args.Odd"},
-		"no file":            {spawnWith(nil, func(c *cargo) { c.Odd = noFile }), errNoFile, ""},
+		"no file":            {spawnWith(nil, func(c *cargo) { c.Odd = noFile }), fd.ErrNoFile, ""},
 		"encoder panics": {func(ctx context.Context, c cargo) error {
 			c.Blocker = &marshalHook{func() { panic("encoder") }}
 			return panicOf(func() { _, _ = Spawn(ctx, entryCargo, c, nil) })
@@ -205,7 +207,7 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 				t.Fatal("Spawn succeeded")
 			}
 			if c.is != nil {
-				needIs(t, err, c.is)
+				test.Is(t, err, c.is)
 			}
 			if !strings.Contains(err.Error(), c.text) {
 				t.Errorf("error %q, want %q in it", err, c.text)
@@ -219,8 +221,8 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 	if after := roughlyOpen(t); after > before+len(cases)/2 {
 		t.Errorf("%d handles before %d failures, %d after", before, len(cases), after)
 	}
-	need(t, open.Close())
-	need(t, unregistered.Close())
+	test.Check(t, open.Close())
+	test.Check(t, unregistered.Close())
 }
 
 // record is a value with fields that stay behind, and have nothing to do with ends.
@@ -239,16 +241,16 @@ var entryRecord = Register("record", func(_ context.Context, r *record) error {
 })
 
 func TestFieldsWithoutEndsStayBehindQuietly(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	p, err := Spawn(ctx, entryRecord, &record{ID: 7, cache: map[string]any{"a": 1}, log: slog.Default(), next: &record{}}, nil)
-	need(t, err)
-	need(t, p.Wait(ctx))
+	test.Check(t, err)
+	test.Check(t, p.Wait(ctx))
 }
 
 // A failed Spawn leaves a connection as it is: its calls still end with their ctx.
 func TestFailedSpawnLeavesConnectionsNonBlocking(t *testing.T) {
-	bounded(t)
-	ctx := procCtx(t)
+	test.Bounded(t)
+	ctx := test.Context(t)
 	for _, network := range []string{"tcp", "unix"} {
 		if onWindows && network == "unix" {
 			continue // its ends can't be handed over there, and few programs have any
@@ -257,17 +259,17 @@ func TestFailedSpawnLeavesConnectionsNonBlocking(t *testing.T) {
 		if network == "unix" {
 			address = filepath.Join(t.TempDir(), "socket")
 		}
-		mine, other := connected(t, network, address)
+		mine, other := test.Connected(t, network, address)
 		d := NewReader[string](mine, nil)
 		if _, err := Spawn(ctx, entryDeed, deedArgs{Do: "nothing", In: d}, &SpawnOptions{Env: withInit("exit 0")}); err == nil {
 			t.Fatal("Spawn succeeded")
 		}
 		getCtx, cancel := context.WithCancel(ctx)
-		got := started(func() error { return second(d.Get(getCtx)) })
-		underWay(t, d.in, 1)
+		got := test.Started(func() error { return second(d.Get(getCtx)) })
+		underWay(t, d, 1)
 		cancel()
-		needIs(t, <-got, context.Canceled)
-		need(t, errors.Join(d.Close(), other.Close()))
+		test.Is(t, <-got, context.Canceled)
+		test.Check(t, errors.Join(d.Close(), other.Close()))
 	}
 }
 
@@ -281,22 +283,13 @@ func panicOf(f func()) (err error) {
 	return nil
 }
 
-func TestArgumentsThatContainThemselvesAreAnError(t *testing.T) {
-	var c cargo
-	c.Any = &c.Any // each round adds nothing to the path
-	err := walk(reflect.ValueOf(&c), func(any, string) error { return nil })
-	if err == nil || !strings.Contains(err.Error(), "contain themselves") {
-		t.Error(err)
-	}
-}
-
 // Until Spawn has heard that its child is ready, and so can't fail any more, the child reads nothing.
 func TestSpawnThatFailsHasMovedNothingWheneverItsCtxEnds(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	for i := range 100 {
 		r, w := stringPipe(t)
-		need(t, w.Put(ctx, "x"))
-		need(t, w.Close())
+		test.Check(t, w.Put(ctx, "x"))
+		test.Check(t, w.Close())
 		spawnCtx, cancel := context.WithCancel(ctx)
 		begun := writerFunc(func(p []byte) (int, error) { // less than a millisecond before the child is ready
 			time.AfterFunc(time.Duration(i)*10*time.Microsecond, cancel)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // systemFailures are those that depend on the system.
@@ -23,23 +25,23 @@ var systemFailures = map[string]commandFailure{
 
 // The limit is reached at every point of a Spawn.
 func TestSpawnWithoutDescriptorsMovesNothing(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	var limit syscall.Rlimit
-	need(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
-	restore := func() { need(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)) }
+	test.Check(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	restore := func() { test.Check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)) }
 	defer restore()
 	failures := 0
 	for n := 0; n < 60; n++ {
 		err := failedSpawn(t, ctx, func(ctx context.Context, c cargo) error {
 			low := limit
-			setTo(&low.Cur, freeDescriptors(t, n))
-			need(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low))
+			setTo(&low.Cur, test.FreeDescriptors(t, n))
+			test.Check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low))
 			defer restore()
 			p, err := Spawn(ctx, entryCargo, c, &SpawnOptions{
 				Stdin: strings.NewReader(""), Stdout: new(strings.Builder), Stderr: new(strings.Builder),
 			})
 			if err == nil {
-				need(t, p.Wait(ctx))
+				test.Check(t, p.Wait(ctx))
 			}
 			return err
 		})

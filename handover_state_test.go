@@ -13,6 +13,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // digest tells payloads apart.
@@ -48,9 +51,9 @@ func TestUnreadMessagesMove(t *testing.T) {
 	const large = 300 << 10 // far above what a pipe holds
 	cut := func(in func(t *testing.T, ctx context.Context, r *Reader[[]byte], w io.Writer) (rest []byte, want [][]byte)) func(*testing.T) {
 		return func(t *testing.T) {
-			ctx := procCtx(t)
-			file, w, err := newPipe(0)
-			need(t, err)
+			ctx := test.Context(t)
+			file, w, err := fd.NewPipe(0)
+			test.Check(t, err)
 			defer w.Close()
 			r := NewReader(file, &Options[[]byte]{Codec: Raw{}, MaxMessage: large})
 			rest, want := in(t, ctx, r, w)
@@ -58,13 +61,13 @@ func TestUnreadMessagesMove(t *testing.T) {
 			p := spawnIt(t, entryDigests, digestsArgs{r, out}, nil)
 			last := numbered(99, 1000)
 			_, err = w.Write(slices.Concat(rest, frameOf(last)))
-			need(t, errors.Join(err, w.Close()))
+			test.Check(t, errors.Join(err, w.Close()))
 			for _, payload := range append(want, last) {
 				if got := get(t, ctx, answers); got != digest(payload) {
 					t.Errorf("the child got %s, want %s", got, digest(payload))
 				}
 			}
-			need(t, p.Wait(ctx))
+			test.Check(t, p.Wait(ctx))
 			if v, err := answers.Get(ctx); err != io.EOF {
 				t.Errorf("%q, %v after the last", v, err)
 			}
@@ -79,7 +82,7 @@ func TestUnreadMessagesMove(t *testing.T) {
 			stream = append(stream, frameOf(want[i])...)
 		}
 		_, err := w.Write(stream)
-		need(t, err)
+		test.Check(t, err)
 		get(t, ctx, r)
 		return nil, want[1:]
 	}))
@@ -87,7 +90,7 @@ func TestUnreadMessagesMove(t *testing.T) {
 	t.Run("half a header", cut(func(t *testing.T, ctx context.Context, r *Reader[[]byte], w io.Writer) ([]byte, [][]byte) {
 		first, second := frameOf(numbered(1, 10)), frameOf(numbered(2, 10))
 		_, err := w.Write(append(first, second[:2]...))
-		need(t, err)
+		test.Check(t, err)
 		get(t, ctx, r)
 		return second[2:], [][]byte{numbered(2, 10)}
 	}))
@@ -97,7 +100,7 @@ func TestUnreadMessagesMove(t *testing.T) {
 		half := len(frame) / 2
 		cancelledGet(t, ctx, r, func() { // when the Write has returned, Get has read the greater part of it
 			_, err := w.Write(frame[:half])
-			need(t, err)
+			test.Check(t, err)
 		})
 		return frame[half:], [][]byte{numbered(3, large)}
 	}))
@@ -108,7 +111,7 @@ func TestUnreadMessagesMove(t *testing.T) {
 
 	t.Run("a message given back", cut(func(t *testing.T, ctx context.Context, r *Reader[[]byte], w io.Writer) ([]byte, [][]byte) {
 		_, err := w.Write(slices.Concat(frameOf(numbered(1, 50)), frameOf(numbered(2, 60))))
-		need(t, err)
+		test.Check(t, err)
 		giveBack := undelivered(t, ctx, r)
 		giveBack()
 		return nil, [][]byte{numbered(1, 50), numbered(2, 60)}
@@ -116,7 +119,7 @@ func TestUnreadMessagesMove(t *testing.T) {
 
 	t.Run("a message given back before the rest of a refused one", cut(func(t *testing.T, ctx context.Context, r *Reader[[]byte], w io.Writer) ([]byte, [][]byte) {
 		_, err := w.Write(frameOf(numbered(1, 50)))
-		need(t, err)
+		test.Check(t, err)
 		giveBack := undelivered(t, ctx, r)
 		rest := refusedHalf(t, ctx, r, w, large+1)
 		giveBack()
@@ -124,7 +127,7 @@ func TestUnreadMessagesMove(t *testing.T) {
 	}))
 }
 
-func frameOf(payload []byte) []byte { return append(appendHeader(nil, len(payload)), payload...) }
+func frameOf(payload []byte) []byte { return appendFrame(nil, payload) }
 
 // cancelledGet cancels a Get after during.
 func cancelledGet(t *testing.T, ctx context.Context, r *Reader[[]byte], during func()) {
@@ -133,14 +136,14 @@ func cancelledGet(t *testing.T, ctx context.Context, r *Reader[[]byte], during f
 	go func() { result <- second(r.Get(getCtx)) }()
 	during()
 	cancel()
-	needIs(t, <-result, context.Canceled)
+	test.Is(t, <-result, context.Canceled)
 }
 
 // refusedHalf makes r refuse a message of n bytes of which only the first part has arrived, and returns the rest.
 func refusedHalf(t *testing.T, ctx context.Context, r *Reader[[]byte], w io.Writer, n int) (rest []byte) {
 	frame := frameOf(numbered(7, n))
 	_, err := w.Write(frame[:1000])
-	need(t, err)
+	test.Check(t, err)
 	var tooLarge *TooLargeError
 	if _, err := r.Get(ctx); !errors.As(err, &tooLarge) {
 		t.Fatalf("a message above the limit: %v", err)
@@ -152,30 +155,20 @@ func refusedHalf(t *testing.T, ctx context.Context, r *Reader[[]byte], w io.Writ
 func undelivered(t *testing.T, ctx context.Context, r *Reader[[]byte]) (giveBack func()) {
 	chanCtx, cancel := context.WithCancel(ctx)
 	_, errs := r.Chan(chanCtx)
-	within(t, "Chan takes a message", func() bool { return r.Stats().Received == 1 })
+	test.Eventually(t, "Chan takes a message", func() bool { return r.Stats().Received == 1 })
 	return func() {
 		cancel()
-		needIs(t, <-errs, context.Canceled)
-	}
-}
-
-// within waits for what another goroutine, or the kernel, is about to do, where nothing tells that it is done.
-func within(t testing.TB, what string, happened func() bool) {
-	t.Helper()
-	for limit := time.Now().Add(20 * time.Second); !happened(); time.Sleep(100 * time.Microsecond) {
-		if time.Now().After(limit) {
-			t.Fatalf("never happened: %s", what)
-		}
+		test.Is(t, <-errs, context.Canceled)
 	}
 }
 
 func TestQueuedMessagesAreSentBeforeTheMove(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := pipeOf(t, &Options[string]{Buffer: 4 << 20})
 	const n = 20
 	text := strings.Repeat("q", 100<<10)
 	for i := range n {
-		need(t, w.Put(ctx, fmt.Sprint(i, text)))
+		test.Check(t, w.Put(ctx, fmt.Sprint(i, text)))
 	}
 	var got []string
 	received := make(chan error, 1)
@@ -190,7 +183,7 @@ func TestQueuedMessagesAreSentBeforeTheMove(t *testing.T) {
 		received <- nil
 	}()
 	p := spawnIt(t, entryDeed, deedArgs{Do: "count", Out: w, Text: "child ", N: n}, nil)
-	need(t, <-received)
+	test.Check(t, <-received)
 	var want []string
 	for i := range 2 * n {
 		if want = append(want, fmt.Sprint(i)); i >= n {
@@ -200,39 +193,39 @@ func TestQueuedMessagesAreSentBeforeTheMove(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 }
 
 func TestQueueThatNobodyReadsEndsWithStartTimeout(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := pipeOf(t, &Options[string]{Buffer: 4 << 20})
-	need(t, w.Put(ctx, strings.Repeat("q", 1<<20)))
+	test.Check(t, w.Put(ctx, strings.Repeat("q", 1<<20)))
 	_, err := Spawn(ctx, entryDeed, deedArgs{Do: "say", Out: w}, &SpawnOptions{StartTimeout: 50 * time.Millisecond})
-	needIs(t, err, ErrNotReady, context.DeadlineExceeded)
+	test.Is(t, err, ErrNotReady, context.DeadlineExceeded)
 	get(t, ctx, r)
-	need(t, w.Put(ctx, "on"))
+	test.Check(t, w.Put(ctx, "on"))
 	if got := get(t, ctx, r); got != "on" {
 		t.Errorf("got %q", got)
 	}
 }
 
 func TestEndInUseIsLockedAndNothingMoves(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	for name, use := range map[string]func(t *testing.T, ctx context.Context, a deedArgs) (stop func()){
 		"Get": func(t *testing.T, ctx context.Context, a deedArgs) func() {
-			return underWayIn(t, ctx, &a.In.in.gate, func(ctx context.Context) error { return second(a.In.Get(ctx)) })
+			return underWayOn(t, ctx, a.In, func(ctx context.Context) error { return second(a.In.Get(ctx)) })
 		},
 		"Get of a Duplex": func(t *testing.T, ctx context.Context, a deedArgs) func() {
-			return underWayIn(t, ctx, &a.Talk.r.in.gate, func(ctx context.Context) error { return second(a.Talk.Get(ctx)) })
+			return underWayOn(t, ctx, a.Talk, func(ctx context.Context) error { return second(a.Talk.Get(ctx)) })
 		},
 		"Reader.Chan": func(t *testing.T, ctx context.Context, a deedArgs) func() {
-			return underWayIn(t, ctx, &a.In.in.gate, func(ctx context.Context) error {
+			return underWayOn(t, ctx, a.In, func(ctx context.Context) error {
 				_, errs := a.In.Chan(ctx)
 				return <-errs
 			})
 		},
 		"Put": func(t *testing.T, ctx context.Context, a deedArgs) func() {
-			return underWayOut(t, ctx, a.Out.out, func(ctx context.Context) error {
+			return underWayOn(t, ctx, a.Out, func(ctx context.Context) error {
 				return a.Out.Put(ctx, strings.Repeat("x", 1<<20))
 			})
 		},
@@ -241,7 +234,7 @@ func TestEndInUseIsLockedAndNothingMoves(t *testing.T) {
 			_, errs := a.Out.Chan(ctx)
 			return func() {
 				cancel()
-				needIs(t, <-errs, context.Canceled)
+				test.Is(t, <-errs, context.Canceled)
 			}
 		},
 	} {
@@ -250,60 +243,41 @@ func TestEndInUseIsLockedAndNothingMoves(t *testing.T) {
 			r, out := stringPipe(t)
 			talk, theirs := duplexOf[string, string](t, nil, nil)
 			file, err := os.Open(os.DevNull)
-			need(t, err)
+			test.Check(t, err)
 			a := deedArgs{Do: "nothing", In: in, Out: out, Talk: theirs, File: file}
 			stop := use(t, ctx, a)
 			_, err = Spawn(ctx, entryDeed, a, nil)
-			needIs(t, err, ErrLocked)
+			test.Is(t, err, ErrLocked)
 			stop()
-			need(t, talk.Put(ctx, "1"))
+			test.Check(t, talk.Put(ctx, "1"))
 			get(t, ctx, theirs)
-			need(t, theirs.Put(ctx, "2"))
+			test.Check(t, theirs.Put(ctx, "2"))
 			get(t, ctx, talk)
-			need(t, w.Put(ctx, "3"))
+			test.Check(t, w.Put(ctx, "3"))
 			get(t, ctx, in)
 			go out.Put(ctx, "4") // behind what a cancelled Put has left
 			for get(t, ctx, r) != "4" {
 			}
-			need(t, file.Close())
+			test.Check(t, file.Close())
 		})
 	}
 }
 
-// underWayIn begins a call that waits to read. The returned function cancels it.
-func underWayIn(t *testing.T, ctx context.Context, g *gate, call func(context.Context) error) (stop func()) {
-	t.Helper()
-	return cancellable(t, ctx, call, func() bool {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		return g.ops > 0 && g.held
-	})
-}
-
-func underWayOut(t *testing.T, ctx context.Context, out *outbound, call func(context.Context) error) (stop func()) {
-	t.Helper()
-	return cancellable(t, ctx, call, func() bool {
-		out.mu.Lock()
-		defer out.mu.Unlock()
-		return out.ops > 0
-	})
-}
-
-func cancellable(t *testing.T, ctx context.Context, call func(context.Context) error, begun func() bool) (stop func()) {
+// underWayOn begins a call on an end, which waits. The returned function cancels it.
+func underWayOn(t *testing.T, ctx context.Context, end interface{ Stats() Stats }, call func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
-	result := make(chan error, 1)
-	go func() { result <- call(ctx) }()
-	within(t, "the call begins", begun)
+	result := test.Started(func() error { return call(ctx) })
+	test.Eventually(t, "the call begins", func() bool { return end.Stats().Calls > 0 })
 	return func() {
 		cancel()
-		needIs(t, <-result, context.Canceled)
+		test.Is(t, <-result, context.Canceled)
 	}
 }
 
 // Two Spawns that want the same ends can't wait for each other.
 func TestSpawnsOfTheSameEndsDoNotWaitForEachOther(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	for range 20 {
 		_, w1 := stringPipe(t)
 		_, w2 := stringPipe(t)
@@ -328,10 +302,10 @@ func TestSpawnsOfTheSameEndsDoNotWaitForEachOther(t *testing.T) {
 	_, w := stringPipe(t)
 	r, _ := stringPipe(t)
 	for _, h := range []half{w.out, r.in} {
-		need(t, h.beginMove(ctx))
-		needIs(t, h.beginMove(ctx), ErrLocked)
-		h.abandonMove()
-		need(t, h.beginMove(ctx))
-		h.abandonMove()
+		test.Check(t, h.BeginMove(ctx))
+		test.Is(t, h.BeginMove(ctx), ErrLocked)
+		h.AbandonMove()
+		test.Check(t, h.BeginMove(ctx))
+		h.AbandonMove()
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // crate holds ends at every kind of place.
@@ -86,7 +88,7 @@ var entryCrate = Register("crate", func(ctx context.Context, n *crate) error {
 })
 
 func TestEndsMoveAtAnyDepth(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	inner := &crateInner{Note: "pointed to"}
 	n := &crate{
 		List:     make([]*Writer[string], 3),
@@ -110,11 +112,11 @@ func TestEndsMoveAtAnyDepth(t *testing.T) {
 	if got := get(t, ctx, readers["plain"]); got != "again" {
 		t.Errorf("the second occurrence sent %q", got)
 	}
-	need(t, mine.Put(ctx, "hi"))
+	test.Check(t, mine.Put(ctx, "hi"))
 	if a, b := get(t, ctx, mine), get(t, ctx, mine); a != "back" || b != "echo hi" {
 		t.Errorf("got %q, %q", a, b)
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 	for place, r := range readers {
 		if v, err := r.Get(ctx); err != io.EOF {
 			t.Errorf("%s: %q, %v behind the last message", place, v, err)
@@ -123,12 +125,12 @@ func TestEndsMoveAtAnyDepth(t *testing.T) {
 }
 
 func TestMovedEndsAreClosedHereAndNameTheirChild(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := stringPipe(t)
 	r2, w2 := stringPipe(t)
 	_, d := duplexOf[string, string](t, nil, nil)
 	file, fileW, err := os.Pipe()
-	need(t, err)
+	test.Check(t, err)
 	defer file.Close()
 	p := spawnIt(t, entryDeed, deedArgs{Do: "nothing", In: r, Out: w2, Talk: d, File: fileW}, &SpawnOptions{Name: "mover"})
 
@@ -177,8 +179,8 @@ func TestMovedEndsAreClosedHereAndNameTheirChild(t *testing.T) {
 			t.Errorf("%q does not say that it has moved", s)
 		}
 	}
-	need(t, p.Wait(ctx))
-	needIs(t, w.Put(ctx, "x"), ErrPeerClosed)
+	test.Check(t, p.Wait(ctx))
+	test.Is(t, w.Put(ctx, "x"), ErrPeerClosed)
 	if _, err := r2.Get(ctx); err != io.EOF {
 		t.Error(err)
 	}
@@ -188,58 +190,58 @@ func second[T any](_ T, err error) error { return err }
 
 // Two ends are given away, the other two are open here: exactly the four of seed.md.
 func TestOthersOfTheChildAreClosed(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	stay, stays := stringPipe(t)
 	up, w := stringPipe(t)
 	r, order := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "await order", In: r, Out: w}, nil)
 	get(t, ctx, up)
-	need(t, stay.Close())
-	needIs(t, stays.Put(ctx, "x"), ErrPeerClosed) // the child doesn't hold stay
-	need(t, order.Put(ctx, "nil"))
-	need(t, p.Wait(ctx))
+	test.Check(t, stay.Close())
+	test.Is(t, stays.Put(ctx, "x"), ErrPeerClosed) // the child doesn't hold stay
+	test.Check(t, order.Put(ctx, "nil"))
+	test.Check(t, p.Wait(ctx))
 }
 
 func TestFilesMoveToChild(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w, err := os.Pipe()
-	need(t, err)
+	test.Check(t, err)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "file", Text: "hello", File: w}, nil)
 	all, err := io.ReadAll(r) // ends when both processes have closed it
-	need(t, errors.Join(err, r.Close()))
+	test.Check(t, errors.Join(err, r.Close()))
 	if want := "hello to " + w.Name(); string(all) != want {
 		t.Errorf("the child wrote %q, want %q", all, want)
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 
 	f, err := os.Create(t.TempDir() + "/f")
-	need(t, err)
+	test.Check(t, err)
 	path := f.Name()
-	need(t, spawnIt(t, entryFiles, []*os.File{f, f}, nil).Wait(ctx))
+	test.Check(t, spawnIt(t, entryFiles, []*os.File{f, f}, nil).Wait(ctx))
 	got, err := os.ReadFile(path)
-	need(t, err)
+	test.Check(t, err)
 	if string(got) != "01" {
 		t.Errorf("the file holds %q", got)
 	}
 }
 
 func TestListenersFileMoves(t *testing.T) {
-	skipUnderWine(t, "it can't untie a socket from a completion port, which File does")
-	ctx := procCtx(t)
+	test.SkipUnderWine(t, "it can't untie a socket from a completion port, which File does")
+	ctx := test.Context(t)
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	need(t, err)
+	test.Check(t, err)
 	defer listener.Close()
 	f, err := listener.File()
-	need(t, err)
+	test.Check(t, err)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "accept", Text: "hello", File: f}, nil)
-	need(t, listener.Close()) // it's the child's alone
+	test.Check(t, listener.Close()) // it's the child's alone
 	conn, err := net.Dial("tcp", listener.Addr().String())
-	need(t, err)
+	test.Check(t, err)
 	defer conn.Close()
 	if got, err := io.ReadAll(conn); err != nil || string(got) != "hello" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 }
 
 var entryFiles = Register("files", func(ctx context.Context, files []*os.File) error {
@@ -252,7 +254,7 @@ var entryFiles = Register("files", func(ctx context.Context, files []*os.File) e
 })
 
 func TestHandleInMessageIsEncodeError(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	type message struct {
 		R *Reader[int]
 		W *Writer[int]
@@ -262,7 +264,7 @@ func TestHandleInMessageIsEncodeError(t *testing.T) {
 	d, movedD := duplexOf[int, int](t, nil, nil)
 	movedR, movedW := pipeOf[int](t, nil)
 	p := spawnIt(t, entryHold, holdArgs{movedR, movedW, movedD}, nil)
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 	for _, codec := range []Codec[message]{CBOR[message]{}, JSON[message]{}} {
 		in, out := pipeOf(t, &Options[message]{Codec: codec})
 		for name, m := range map[string]message{
@@ -275,12 +277,12 @@ func TestHandleInMessageIsEncodeError(t *testing.T) {
 				t.Errorf("%s of a %s: %v", codec.Name(), name, err)
 			}
 		}
-		need(t, out.Put(ctx, message{}))
+		test.Check(t, out.Put(ctx, message{}))
 		if got := get(t, ctx, in); got != (message{}) {
 			t.Errorf("got %v", got)
 		}
 	}
-	need(t, w.Put(ctx, 1)) // nothing happened to it
+	test.Check(t, w.Put(ctx, 1)) // nothing happened to it
 	if got := get(t, ctx, r); got != 1 {
 		t.Errorf("got %d", got)
 	}
@@ -295,7 +297,7 @@ type holdArgs struct {
 var entryHold = Register("hold", func(context.Context, holdArgs) error { return nil })
 
 func TestCodecsTravelWithTheirEnds(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	texts := []string{"", "x", strings.Repeat("squeeze me ", 20_000)}
 	for _, codec := range []Codec[string]{CBOR[string]{}, JSON[string]{}, squeezed} {
 		mine, theirs := duplexOf(t, &Options[string]{Codec: codec}, &Options[string]{Codec: codec})
@@ -306,8 +308,8 @@ func TestCodecsTravelWithTheirEnds(t *testing.T) {
 				t.Errorf("%s: %d bytes came back for %d", codec.Name(), len(got), len(text))
 			}
 		}
-		need(t, mine.CloseWrite())
-		need(t, p.Wait(ctx))
+		test.Check(t, mine.CloseWrite())
+		test.Check(t, p.Wait(ctx))
 	}
 
 	mine, theirs := duplexOf(t, &Options[[]byte]{Codec: Raw{}}, &Options[[]byte]{Codec: Raw{}})
@@ -318,17 +320,17 @@ func TestCodecsTravelWithTheirEnds(t *testing.T) {
 			t.Errorf("raw: %d bytes came back for %d", len(got), len(text))
 		}
 	}
-	need(t, mine.CloseWrite())
-	need(t, p.Wait(ctx))
+	test.Check(t, mine.CloseWrite())
+	test.Check(t, p.Wait(ctx))
 
 	talk, child := duplexOf[letter, letter](t, nil, nil)
 	p = spawnIt(t, entryEchoStruct, child, nil)
 	sent := letterTo("you")
-	need(t, talk.Put(ctx, sent))
+	test.Check(t, talk.Put(ctx, sent))
 	got := get(t, ctx, talk)
 	if !slices.Equal(got.To["you"], sent.To["you"]) || got.Text != sent.Text || !got.Sent.Equal(sent.Sent) || got.Reply.Text != sent.Reply.Text {
 		t.Errorf("sent %v, got %v", sent, got)
 	}
-	need(t, talk.Close())
-	need(t, p.Wait(ctx))
+	test.Check(t, talk.Close())
+	test.Check(t, p.Wait(ctx))
 }

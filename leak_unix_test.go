@@ -8,65 +8,26 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
-
-// descriptors lists this process's open descriptors, in order.
-func descriptors(t testing.TB) (fds []int) {
-	t.Helper()
-	dir, err := os.Open("/dev/fd")
-	need(t, err)
-	defer dir.Close()
-	names, err := dir.Readdirnames(0)
-	need(t, err)
-	for _, name := range names {
-		if fd, err := strconv.Atoi(name); err == nil && uintptr(fd) != dir.Fd() {
-			fds = append(fds, fd)
-		}
-	}
-	slices.Sort(fds)
-	return fds
-}
-
-// openDescriptors counts them.
-func openDescriptors(t testing.TB) int {
-	t.Helper()
-	return len(descriptors(t))
-}
-
-// freeDescriptors returns the limit that leaves n of them free.
-func freeDescriptors(t testing.TB, n int) int {
-	t.Helper()
-	open := descriptors(t)
-	for limit := 0; ; limit++ {
-		if slices.Contains(open, limit) {
-			continue
-		}
-		if n == 0 {
-			return limit
-		}
-		n--
-	}
-}
 
 // No cycle of a child's life leaves a descriptor, a goroutine or a zombie behind, whatever way it ends.
 func TestNothingIsLeftOfAThousandChildren(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	cycles := 1000
 	if testing.Short() {
 		cycles = 150
 	}
-	need(t, spawnIt(t, entryDeed, deedArgs{Do: "nothing"}, nil).Wait(ctx)) // what is made once is there now
-	before, goroutines := openDescriptors(t), runtime.NumGoroutine()
+	test.Check(t, spawnIt(t, entryDeed, deedArgs{Do: "nothing"}, nil).Wait(ctx)) // what is made once is there now
+	before, goroutines := test.OpenDescriptors(t), runtime.NumGoroutine()
 
 	const lanes = 4
 	var wg sync.WaitGroup
@@ -83,10 +44,10 @@ func TestNothingIsLeftOfAThousandChildren(t *testing.T) {
 	}
 	wg.Wait()
 
-	if after := openDescriptors(t); after != before {
+	if after := test.OpenDescriptors(t); after != before {
 		t.Errorf("%d descriptors before, %d after", before, after)
 	}
-	within(t, "all goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	test.Eventually(t, "all goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
 	var status unix.WaitStatus
 	if pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil); err != unix.ECHILD {
 		t.Errorf("there is a child left: %v, %v", pid, err)

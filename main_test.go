@@ -1,9 +1,10 @@
 package gipc
 
 import (
-	"flag"
 	"os"
 	"testing"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 func TestMain(m *testing.M) {
@@ -11,14 +12,6 @@ func TestMain(m *testing.M) {
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	spawnBeforeInit()
 	Init()
-	_ = flag.Set("test.parallel", "16") // tests that run in parallel mostly wait
-	openPoller()
+	test.Prepare()
 	os.Exit(m.Run())
-}
-
-// openPoller makes Go open its poller's descriptors, which stay, before a test counts any.
-func openPoller() {
-	if r, w, err := os.Pipe(); err == nil {
-		_, _ = r.Close(), w.Close()
-	}
 }

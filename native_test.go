@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"testing"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // TestUndeliveredMessagesGoToTheNextGet: what native channels had taken from the stream and nobody received when their ctx
@@ -21,21 +23,21 @@ func TestUndeliveredMessagesGoToTheNextGet(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				cancels[i] = cancel
 				_, whys[i] = r.Chan(ctx)
-				underWay(t, r.in, 2*(i+1)-i) // i of them hold a message and wait; this one waits in a Get
-				check(t, w.Put(t.Context(), stamped(0, i, 50)))
-				eventually(t, "it has the message", func() bool { return r.Stats().Received == uint64(i+1) })
+				underWay(t, r, 2*(i+1)-i) // i of them hold a message and wait; this one waits in a Get
+				test.Check(t, w.Put(t.Context(), test.Stamped(0, i, 50)))
+				test.Eventually(t, "it has the message", func() bool { return r.Stats().Received == uint64(i+1) })
 			}
-			rest := started(func() error { return errors.Join(w.Put(t.Context(), stamped(0, chans, 50)), w.Close()) })
+			rest := test.Started(func() error { return errors.Join(w.Put(t.Context(), test.Stamped(0, chans, 50)), w.Close()) })
 			for i := range chans {
 				i = (i + firstBack) % chans
 				cancels[i]()
-				checkIs(t, <-whys[i], context.Canceled)
+				test.Is(t, <-whys[i], context.Canceled)
 			}
-			checkEqual(t, r.Stats().Received, 0)
+			test.Equal(t, r.Stats().Received, 0)
 			getStamped(t, r, 0, chans+1)
 			_, err := r.Get(t.Context())
-			checkEqual(t, err, io.EOF)
-			check(t, <-rest)
+			test.Equal(t, err, io.EOF)
+			test.Check(t, <-rest)
 		}
 	})
 }
@@ -48,14 +50,14 @@ func TestGetBehindTheEndOfAChannelsCtx(t *testing.T) {
 			r, w := s.rawChannel(t, rawOptions)
 			ctx, cancel := context.WithCancel(t.Context())
 			r.Chan(ctx)
-			check(t, w.Put(t.Context(), stamped(0, 0, 0)))
-			eventually(t, "the channel has the message", func() bool { return r.Stats().Received == 1 })
-			rest := started(func() error { return errors.Join(w.Put(t.Context(), stamped(0, 1, 50)), w.Close()) })
+			test.Check(t, w.Put(t.Context(), test.Stamped(0, 0, 0)))
+			test.Eventually(t, "the channel has the message", func() bool { return r.Stats().Received == 1 })
+			rest := test.Started(func() error { return errors.Join(w.Put(t.Context(), test.Stamped(0, 1, 50)), w.Close()) })
 			cancel()
 			getStamped(t, r, 0, 2)
 			_, err := r.Get(t.Context())
-			checkEqual(t, err, io.EOF)
-			check(t, <-rest)
+			test.Equal(t, err, io.EOF)
+			test.Check(t, <-rest)
 		}
 	})
 }
@@ -70,27 +72,27 @@ func TestMessageGivenBackWakesGet(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		_, why := r.Chan(ctx)
 		write := func(b []byte) <-chan error {
-			return started(func() error { _, err := ws.Write(b); return err })
+			return test.Started(func() error { _, err := ws.Write(b); return err })
 		}
-		check(t, <-write(appendFrame(nil, []byte("first"))))
-		eventually(t, "the channel has the message", func() bool { return r.Stats().Received == 1 })
+		test.Check(t, <-write(appendFrame(nil, []byte("first"))))
+		test.Eventually(t, "the channel has the message", func() bool { return r.Stats().Received == 1 })
 
-		frame := appendFrame(nil, pattern(300<<10))
+		frame := appendFrame(nil, test.Pattern(300<<10))
 		mine := make([]byte, 400<<10)
 		v := mine
-		got := started(func() error { return r.GetInto(t.Context(), &v) })
-		check(t, <-write(frame[:150<<10]))
+		got := test.Started(func() error { return r.GetInto(t.Context(), &v) })
+		test.Check(t, <-write(frame[:150<<10]))
 		cancel()
-		checkIs(t, <-why, context.Canceled)
-		check(t, <-got)
-		checkEqual(t, string(v), "first")
+		test.Is(t, <-why, context.Canceled)
+		test.Check(t, <-got)
+		test.Equal(t, string(v), "first")
 
 		clear(mine)
 		rest := write(frame[150<<10:])
 		large, err := r.Get(t.Context())
-		check(t, errors.Join(err, <-rest))
-		checkBytes(t, large, pattern(300<<10))
-		checkBytes(t, mine, make([]byte, len(mine)))
+		test.Check(t, errors.Join(err, <-rest))
+		test.Bytes(t, large, test.Pattern(300<<10))
+		test.Bytes(t, mine, make([]byte, len(mine)))
 	})
 }
 
@@ -99,29 +101,29 @@ func TestValueTakenByAChannelIsSent(t *testing.T) {
 	onEachStream(t, func(t *testing.T, s byteStream) {
 		for name, wrap := range map[string]func(context.Context) context.Context{
 			"cancel":  func(ctx context.Context) context.Context { return ctx },
-			"own ctx": func(ctx context.Context) context.Context { return oneCtx{Context: ctx} },
+			"own ctx": func(ctx context.Context) context.Context { return test.OwnCtx{Context: ctx} },
 		} {
 			t.Run(name, func(t *testing.T) {
 				r, w := s.rawChannel(t, rawOptions)
 				first := make([]byte, s.fill)
-				put := started(func() error { return w.Put(t.Context(), first) })
-				underWay(t, w.out, 1)
+				put := test.Started(func() error { return w.Put(t.Context(), first) })
+				underWay(t, w, 1)
 				ctx, cancel := context.WithCancel(t.Context())
 				msgs, errs := w.Chan(wrap(ctx))
-				taken := bytes.Clone(pattern(1000))
+				taken := bytes.Clone(test.Pattern(1000))
 				msgs <- taken
-				underWay(t, w.out, 2)
+				underWay(t, w, 2)
 				cancel()
-				checkIs(t, <-errs, context.Canceled)
+				test.Is(t, <-errs, context.Canceled)
 				clear(taken) // sent is what it was
 				v, err := r.Get(t.Context())
-				check(t, err)
-				checkEqual(t, len(v), len(first))
+				test.Check(t, err)
+				test.Equal(t, len(v), len(first))
 				v, err = r.Get(t.Context())
-				check(t, err)
-				checkBytes(t, v, pattern(1000))
-				check(t, <-put)
-				check(t, w.Close())
+				test.Check(t, err)
+				test.Bytes(t, v, test.Pattern(1000))
+				test.Check(t, <-put)
+				test.Check(t, w.Close())
 			})
 		}
 	})
@@ -132,117 +134,56 @@ func TestValueTakenByAChannelIsSent(t *testing.T) {
 func TestValueTakenByAChannelKeepsItsPlace(t *testing.T) {
 	onEachStream(t, func(t *testing.T, s byteStream) {
 		r, w := s.rawChannel(t, rawOptions)
-		puts := []<-chan error{started(func() error { return w.Put(t.Context(), make([]byte, s.fill)) })}
-		underWay(t, w.out, 1)
-		puts = append(puts, started(func() error { return w.Put(t.Context(), stamped(0, 1, 100)) }))
-		underWay(t, w.out, 2)
+		puts := []<-chan error{test.Started(func() error { return w.Put(t.Context(), make([]byte, s.fill)) })}
+		underWay(t, w, 1)
+		puts = append(puts, test.Started(func() error { return w.Put(t.Context(), test.Stamped(0, 1, 100)) }))
+		underWay(t, w, 2)
 		ctx, cancel := context.WithCancel(t.Context())
 		msgs, errs := w.Chan(ctx)
-		msgs <- stamped(0, 2, 100)
-		underWay(t, w.out, 3)
+		msgs <- test.Stamped(0, 2, 100)
+		underWay(t, w, 3)
 		cancel()
-		checkIs(t, <-errs, context.Canceled)
-		checkEqual(t, w.Stats().Queued, shortHeader+100)
-		flushed := started(func() error { return w.Flush(t.Context()) })
-		underWay(t, w.out, 3) // it waits, as the two Puts do
+		test.Is(t, <-errs, context.Canceled)
+		test.Equal(t, w.Stats().Queued, shortHeader+100)
+		flushed := test.Started(func() error { return w.Flush(t.Context()) })
+		underWay(t, w, 3) // it waits, as the two Puts do
 		v, err := r.Get(t.Context())
-		check(t, err)
-		checkEqual(t, len(v), s.fill)
+		test.Check(t, err)
+		test.Equal(t, len(v), s.fill)
 		getStamped(t, r, 1, 2)
 		for _, call := range append(puts, flushed) {
-			check(t, <-call)
+			test.Check(t, <-call)
 		}
-		checkEqual(t, w.Stats().Queued, 0)
-		check(t, w.Close())
-		checkEqual(t, w.Stats().Sent, 3)
-	})
-}
-
-// TestPutStaysBehindAValueThatAChannelHadTaken: also while a Put of a crowd, which this test only pretends, has yet to look
-// after the line.
-func TestPutStaysBehindAValueThatAChannelHadTaken(t *testing.T) {
-	onEachStream(t, func(t *testing.T, s byteStream) {
-		r, w := s.rawChannel(t, rawOptions)
-		setYielding := func(n int) {
-			w.out.mu.Lock()
-			defer w.out.mu.Unlock()
-			w.out.yielding = n
-		}
-		setYielding(1)
-		first := started(func() error { return w.Put(t.Context(), make([]byte, s.fill)) })
-		underWay(t, w.out, 1)
-		ctx, cancel := context.WithCancel(t.Context())
-		msgs, errs := w.Chan(ctx)
-		msgs <- stamped(0, 0, 50)
-		underWay(t, w.out, 2)
-		cancel()
-		checkIs(t, <-errs, context.Canceled)
-		v, err := r.Get(t.Context())
-		check(t, err)
-		checkEqual(t, len(v), s.fill)
-		check(t, <-first)
-		second := started(func() error { return w.Put(t.Context(), stamped(0, 1, 50)) })
-		getStamped(t, r, 0, 2)
-		check(t, <-second)
-		setYielding(0)
-		check(t, w.Close())
-	})
-}
-
-// TestFlushWaitsForAValueThatAChannelHadTaken: though it moves from the line into the buffer meanwhile.
-func TestFlushWaitsForAValueThatAChannelHadTaken(t *testing.T) {
-	onEachStream(t, func(t *testing.T, s byteStream) {
-		r, w := s.rawChannel(t, &Options[[]byte]{Codec: Raw{}, Buffer: 1000})
-		put := started(func() error { return w.Put(t.Context(), make([]byte, s.fill)) })
-		eventually(t, "it is being written", func() bool {
-			w.out.mu.Lock()
-			defer w.out.mu.Unlock()
-			return w.out.writing && len(w.out.line) == 0
-		})
-		check(t, w.Put(t.Context(), stamped(0, 1, 900)))
-		ctx, cancel := context.WithCancel(t.Context())
-		msgs, errs := w.Chan(ctx)
-		msgs <- stamped(0, 2, 200) // there is no room for it
-		underWay(t, w.out, 2)
-		cancel()
-		checkIs(t, <-errs, context.Canceled)
-		flushed := started(func() error { return w.Flush(t.Context()) })
-		underWay(t, w.out, 2)
-		v, err := r.Get(t.Context())
-		check(t, err)
-		checkEqual(t, len(v), s.fill)
-		getStamped(t, r, 1, 2)
-		check(t, <-put)
-		check(t, <-flushed)
-		checkEqual(t, w.Stats().Queued, 0)
-		check(t, w.Close())
+		test.Equal(t, w.Stats().Queued, 0)
+		test.Check(t, w.Close())
+		test.Equal(t, w.Stats().Sent, 3)
 	})
 }
 
 // TestChannelReportsWhyItEnded: exactly once, whatever ended it.
 func TestChannelReportsWhyItEnded(t *testing.T) {
-	bounded(t)
+	test.Bounded(t)
 	r, w := rawPipe(t, &Options[[]byte]{Codec: Raw{}, MaxMessage: 10})
 	msgs, errs := w.Chan(t.Context())
-	msgs <- pattern(11)
+	msgs <- test.Pattern(11)
 	var size *TooLargeError
 	if err := <-errs; !errors.As(err, &size) {
 		t.Errorf("error is %v, want *TooLargeError", err)
 	}
 	msgs, errs = w.Chan(t.Context())
 	close(msgs)
-	check(t, <-errs)
+	test.Check(t, <-errs)
 	in, inErrs := r.Chan(t.Context())
-	check(t, w.Put(t.Context(), []byte("x")))
-	checkEqual(t, string(<-in), "x")
-	check(t, r.Close())
+	test.Check(t, w.Put(t.Context(), []byte("x")))
+	test.Equal(t, string(<-in), "x")
+	test.Check(t, r.Close())
 	for range in {
 		t.Error("a message behind the end")
 	}
-	checkIs(t, <-inErrs, ErrClosed)
+	test.Is(t, <-inErrs, ErrClosed)
 	msgs, errs = w.Chan(t.Context())
 	msgs <- []byte("y")
-	checkIs(t, <-errs, ErrPeerClosed)
+	test.Is(t, <-errs, ErrPeerClosed)
 	select {
 	case err := <-errs:
 		t.Errorf("a second error: %v", err)
@@ -254,11 +195,11 @@ func TestChannelReportsWhyItEnded(t *testing.T) {
 
 // TestChannelsServeSelect: several channels at once, as programs use them.
 func TestChannelsServeSelect(t *testing.T) {
-	bounded(t)
+	test.Bounded(t)
 	a, b, err := NewDuplex[string, int](nil, nil)
-	check(t, err)
+	test.Check(t, err)
 	defer a.Close()
-	echo := started(func() error {
+	echo := test.Started(func() error {
 		for n, err := range b.All(t.Context()) {
 			if err != nil {
 				return err
@@ -287,15 +228,15 @@ func TestChannelsServeSelect(t *testing.T) {
 				in = nil
 				break
 			}
-			checkEqual(t, v, fmt.Sprint(received))
+			test.Equal(t, v, fmt.Sprint(received))
 			received++
 		case err := <-sent:
-			check(t, err)
-			check(t, a.CloseWrite())
+			test.Check(t, err)
+			test.Check(t, a.CloseWrite())
 			sent = nil
 		}
 	}
-	check(t, <-ended)
-	checkEqual(t, received, 100)
-	check(t, <-echo)
+	test.Check(t, <-ended)
+	test.Equal(t, received, 100)
+	test.Check(t, <-echo)
 }

@@ -9,6 +9,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/proc"
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 func init() {
@@ -18,7 +22,7 @@ func init() {
 			return deeds[a.Text](ctx, a)
 		}
 		a.N--
-		mine, err := dupFile(a.File)
+		mine, err := test.DupFile(a.File)
 		if err != nil {
 			return err
 		}
@@ -59,7 +63,7 @@ func TestNoOrphanOutlivesItsParentByMoreThanTheGrace(t *testing.T) {
 			t.Parallel()
 			needsDeed(t, c.text)
 			p, file := parentOf(t, c.text, 200*time.Millisecond)
-			need(t, p.Signal(os.Kill)) // not its group
+			test.Check(t, p.Signal(os.Kill)) // not its group
 			allGone(t, file)
 		})
 	}
@@ -78,27 +82,27 @@ func TestNoGenerationOutlivesTheFirst(t *testing.T) {
 	for _, wait := range []string{"await ctx", "ignore ctx", "spin"} {
 		t.Run(wait, func(t *testing.T) {
 			t.Parallel()
-			ctx := procCtx(t)
-			file, fileW, err := newOutputPipe()
-			need(t, err)
+			ctx := test.Context(t)
+			file, fileW, err := fd.NewOutputPipe()
+			test.Check(t, err)
 			defer file.Close()
 			r, w := stringPipe(t)
 			p := spawnIt(t, entryDeed, deedArgs{Do: "generations", Text: wait, N: 3, File: fileW, Out: w}, nil)
 			if got := get(t, ctx, r); got != "up" { // says the last one
 				t.Fatal(got)
 			}
-			need(t, p.Signal(os.Kill))
+			test.Check(t, p.Signal(os.Kill))
 			allGone(t, file)
 		})
 	}
 }
 
 // parentOf starts a parent of a child that waits as told. Both hold the pipe whose other end is returned.
-func parentOf(t *testing.T, wait string, grace time.Duration) (*Process, pipeEnd) {
+func parentOf(t *testing.T, wait string, grace time.Duration) (*Process, fd.End) {
 	t.Helper()
-	ctx := procCtx(t)
-	file, fileW, err := newOutputPipe()
-	need(t, err)
+	ctx := test.Context(t)
+	file, fileW, err := fd.NewOutputPipe()
+	test.Check(t, err)
 	t.Cleanup(func() { file.Close() })
 	a := deedArgs{Do: "parent", Text: wait, N: int(grace / time.Millisecond)}
 	if _, inInit, _ := strings.Cut(wait, "@"); inInit == "" {
@@ -111,31 +115,31 @@ func parentOf(t *testing.T, wait string, grace time.Duration) (*Process, pipeEnd
 		}()
 	} else {
 		defer func() {
-			need(t, file.SetReadDeadline(time.Now().Add(30*time.Second)))
+			test.Check(t, file.SetReadDeadline(time.Now().Add(30*time.Second)))
 			_, err := io.ReadFull(file, make([]byte, len("up")))
-			need(t, err)
+			test.Check(t, err)
 		}()
 	}
 	p := spawnIt(t, entryDeed, a, &SpawnOptions{Stderr: fileW})
-	need(t, fileW.Close())
+	test.Check(t, fileW.Close())
 	return p, file
 }
 
 // What a process spawns whose parent is gone is stopped at once, but not before it has been told what to do.
 func TestSpawnByAnOrphanIsToldAllBeforeItIsStopped(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "spawn as an orphan", Out: w}, nil)
 	if got := get(t, ctx, r); got != "<nil>" {
 		t.Error(got)
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 }
 
 func init() {
 	deeds["spawn as an orphan"] = func(ctx context.Context, a deedArgs) error {
-		orphaned = make(chan struct{})
-		close(orphaned)
+		proc.Orphaned = make(chan struct{})
+		close(proc.Orphaned)
 		_, w, err := Pipe[string](nil)
 		if err != nil {
 			return err
@@ -155,7 +159,7 @@ func TestOrphanHasItsGrace(t *testing.T) {
 	const grace = time.Second
 	p, file := parentOf(t, "ignore ctx", grace)
 	began := time.Now()
-	need(t, p.Signal(os.Kill))
+	test.Check(t, p.Signal(os.Kill))
 	allGone(t, file)
 	if took := time.Since(began); took < grace {
 		t.Errorf("gone after %v", took)

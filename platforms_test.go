@@ -1,30 +1,31 @@
 package gipc
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // docs/platforms.md says which test holds what: each that it names is there.
 func TestPlatformsNamesTestsThatExist(t *testing.T) {
 	page, err := os.ReadFile("docs/platforms.md")
-	need(t, err)
-	var files []string
-	for _, pattern := range []string{"*_test.go", "examples/*/*_test.go"} {
-		found, err := filepath.Glob(pattern)
-		need(t, err)
-		files = append(files, found...)
-	}
+	test.Check(t, err)
 	defined := map[string]bool{}
-	for _, file := range files {
-		source, err := os.ReadFile(file)
-		need(t, err)
+	test.Check(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
 		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(source, -1) {
 			defined[string(m[1])] = true
 		}
-	}
+		return err
+	}))
 	named := regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(page), -1)
 	if len(named) < 50 {
 		t.Fatalf("%d tests are named", len(named))

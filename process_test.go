@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // upChild starts a child that waits in one of the ways to wait, and returns when it does.
@@ -23,7 +25,7 @@ func upChild(t testing.TB, ctx context.Context, do string, opts *SpawnOptions) *
 }
 
 func TestWaitReturnsWhenItsCtxEndsAndTheChildLivesOn(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	p := upChild(t, ctx, "ignore ctx", nil)
 	ended, end := context.WithCancelCause(ctx)
 	end(errors.New("enough"))
@@ -34,18 +36,18 @@ func TestWaitReturnsWhenItsCtxEndsAndTheChildLivesOn(t *testing.T) {
 	}
 	soon, cancel := context.WithTimeout(ctx, time.Millisecond)
 	defer cancel()
-	needIs(t, p.Wait(soon), context.DeadlineExceeded)
+	test.Is(t, p.Wait(soon), context.DeadlineExceeded)
 	if !p.Alive() {
 		t.Error("the child has ended")
 	}
-	need(t, p.Kill())
+	test.Check(t, p.Kill())
 	if first := p.Wait(ctx); first == nil || p.Wait(ended) != first {
 		t.Error("a Wait behind the end gives something else")
 	}
 }
 
 func TestWaitFromManyGoroutinesGivesAllTheSame(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, order := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "await order", In: r}, nil)
 	const n = 50
@@ -53,7 +55,7 @@ func TestWaitFromManyGoroutinesGivesAllTheSame(t *testing.T) {
 	for range n {
 		go func() { results <- p.Wait(ctx) }()
 	}
-	need(t, order.Put(ctx, "exit 3"))
+	test.Check(t, order.Put(ctx, "exit 3"))
 	<-p.Done()
 	want := p.Wait(ctx)
 	for range n {
@@ -64,7 +66,7 @@ func TestWaitFromManyGoroutinesGivesAllTheSame(t *testing.T) {
 }
 
 func TestStopAsksThenTerminatesThenKills(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	for do, want := range map[string]struct {
 		code  int
 		text  string // of Stop's error, "": nil
@@ -77,12 +79,12 @@ func TestStopAsksThenTerminatesThenKills(t *testing.T) {
 		"await ctx and time out": {1, "3 orders not saved", time.Minute},
 		"await ctx, well":        {grace: time.Minute},
 		"await ctx and fail":     {1, "failed after gipc: the parent asked this process to stop", time.Minute},
-		"ignore ctx":             {-15, "signal 15 (terminated): terminated: did not stop within 600ms (asked to stop)", 800 * time.Millisecond},
-		"spin":                   {-15, "signal 15 (terminated): terminated: did not stop within 600ms (asked to stop)", 800 * time.Millisecond},
-		"ignore SIGTERM":         {-9, "signal 9 (killed): killed: did not stop within 400ms (asked to stop)", 400 * time.Millisecond},
+		"ignore ctx":             {-15, "signal 15 (terminated): it did not stop within 600ms (asked to stop)", 800 * time.Millisecond},
+		"spin":                   {-15, "signal 15 (terminated): it did not stop within 600ms (asked to stop)", 800 * time.Millisecond},
+		"ignore SIGTERM":         {-9, "signal 9 (killed): it did not stop within 400ms (asked to stop)", 400 * time.Millisecond},
 	} {
 		if onWindows && want.code == -15 { // its exit code is all that TerminateProcess tells
-			want.code, want.text = 143, "exited with code 143: terminated: did not stop within 600ms (asked to stop)"
+			want.code, want.text = 143, "exited with code 143: it did not stop within 600ms (asked to stop)"
 		}
 		t.Run(do, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
@@ -90,7 +92,7 @@ func TestStopAsksThenTerminatesThenKills(t *testing.T) {
 			p := upChild(t, ctx, do, &SpawnOptions{Grace: want.grace})
 			err := p.Stop(ctx)
 			if want.text == "" {
-				need(t, err)
+				test.Check(t, err)
 			} else if err == nil || !strings.Contains(err.Error(), want.text) || err != p.Wait(ctx) {
 				t.Errorf("%v, want %q", err, want.text)
 			}
@@ -106,10 +108,10 @@ func TestStopAsksThenTerminatesThenKills(t *testing.T) {
 
 // What looks like the end of its ctx is no answer to being asked where nobody has asked.
 func TestStopAfterAnEndOfItsOwnSaysHow(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	for how, match := range map[string]error{"canceled": context.Canceled, "deadline": context.DeadlineExceeded} {
 		p, ended := ending(t, ctx, how, nil)
-		needIs(t, ended, match)
+		test.Is(t, ended, match)
 		if err := p.Stop(ctx); err != ended {
 			t.Errorf("%s: Stop is %v", how, err)
 		}
@@ -117,7 +119,7 @@ func TestStopAfterAnEndOfItsOwnSaysHow(t *testing.T) {
 }
 
 func TestStopAtTheSameTimeJoins(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	p := upChild(t, ctx, "await ctx", nil)
 	var wg sync.WaitGroup
 	for range 20 {
@@ -131,12 +133,12 @@ func TestStopAtTheSameTimeJoins(t *testing.T) {
 }
 
 func TestStopKillsWhenItsCtxEnds(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	p := upChild(t, ctx, "ignore ctx", &SpawnOptions{Grace: 1 << 62})
 	soon, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
 	err := p.Stop(soon)
-	needIs(t, err, context.DeadlineExceeded)
+	test.Is(t, err, context.DeadlineExceeded)
 	var e *ExitError
 	if !errors.As(err, &e) || !strings.Contains(err.Error(), "did not stop in time") || p.Alive() {
 		t.Error(err)
@@ -144,7 +146,7 @@ func TestStopKillsWhenItsCtxEnds(t *testing.T) {
 }
 
 func TestEndOfSpawnsCtxStopsTheChild(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	for do, text := range map[string]string{
 		"await ctx":          "context canceled",
 		"await ctx and fail": "failed after gipc: the parent asked",
@@ -157,7 +159,7 @@ func TestEndOfSpawnsCtxStopsTheChild(t *testing.T) {
 		spawnCtx, cancel := context.WithCancelCause(ctx)
 		r, w := stringPipe(t)
 		p, err := Spawn(spawnCtx, entryDeed, deedArgs{Do: do, Out: w}, &SpawnOptions{Grace: grace})
-		need(t, err)
+		test.Check(t, err)
 		get(t, ctx, r)
 		cancel(errors.New("closing time"))
 		err = p.Wait(ctx)
@@ -165,7 +167,7 @@ func TestEndOfSpawnsCtxStopsTheChild(t *testing.T) {
 			t.Errorf("%s: %v", do, err)
 		}
 		if do == "await ctx" {
-			needIs(t, err, context.Canceled)
+			test.Is(t, err, context.Canceled)
 		}
 		if do == "ignore ctx" && !strings.Contains(err.Error(), "closing time") {
 			t.Errorf("no cause: %v", err)
@@ -175,7 +177,7 @@ func TestEndOfSpawnsCtxStopsTheChild(t *testing.T) {
 
 // What is done to a child, in any order and at the same time, leads to the same end.
 func TestAnyOrderOfWaitStopKillAndClose(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	rounds := 200
 	if testing.Short() {
 		rounds = 40

@@ -10,17 +10,19 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 func TestSignalsFromOutsideAreToldApart(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	for sig, crashes := range map[syscall.Signal]bool{
 		syscall.SIGKILL: false, syscall.SIGTERM: false, syscall.SIGINT: false, syscall.SIGHUP: false,
 		syscall.SIGABRT: true, syscall.SIGSEGV: true, syscall.SIGQUIT: true, // Go's runtime reports these itself
 	} {
 		t.Run(sig.String(), func(t *testing.T) {
 			p := upChild(t, ctx, "ignore ctx", &SpawnOptions{Stderr: new(bytes.Buffer)})
-			need(t, p.Signal(sig))
+			test.Check(t, p.Signal(sig))
 			err := p.Wait(ctx)
 			var e *ExitError
 			if !errors.As(err, &e) {
@@ -38,7 +40,7 @@ func TestSignalsFromOutsideAreToldApart(t *testing.T) {
 
 func TestStopGivesASIGTERMHandlerItsChance(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	p := upChild(t, ctx, "catch SIGTERM", &SpawnOptions{Grace: 2 * time.Second})
 	if err := p.Stop(ctx); err == nil || !bytes.Contains([]byte(err.Error()), []byte("caught terminated")) {
 		t.Error(err)
@@ -46,7 +48,7 @@ func TestStopGivesASIGTERMHandlerItsChance(t *testing.T) {
 }
 
 func TestStopEndsASuspendedChild(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	p := upChild(t, ctx, "await ctx", &SpawnOptions{Grace: 50 * time.Millisecond})
 	suspend(t, p)
 	err := p.Stop(ctx)
@@ -58,8 +60,8 @@ func TestStopEndsASuspendedChild(t *testing.T) {
 
 // Its group goes on without it when a leader leaves it: killing the group isn't killing the child.
 func TestKillEndsALeaderThatLeftItsGroup(t *testing.T) {
-	ctx := procCtx(t)
-	need(t, upChild(t, ctx, "leave group", nil).Kill())
+	ctx := test.Context(t)
+	test.Check(t, upChild(t, ctx, "leave group", nil).Kill())
 	p := upChild(t, ctx, "leave group", &SpawnOptions{Grace: time.Hour})
 	soon, cancel := context.WithTimeout(ctx, time.Millisecond)
 	defer cancel()
@@ -73,7 +75,7 @@ func TestKillEndsALeaderThatLeftItsGroup(t *testing.T) {
 // suspend stops a child and waits until it stands still: until then its other threads go on, and may even end it.
 func suspend(t testing.TB, p *Process) {
 	t.Helper()
-	need(t, p.Signal(syscall.SIGSTOP))
+	test.Check(t, p.Signal(syscall.SIGSTOP))
 	var status syscall.WaitStatus
 	if _, err := syscall.Wait4(p.PID(), &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
 		t.Fatalf("not stopped: %v, status %#x", err, status)
@@ -81,7 +83,7 @@ func suspend(t testing.TB, p *Process) {
 }
 
 func TestExitCodeIsUnknownWhereTheSystemReaps(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "ignore SIGCHLD", Out: w}, nil)
 	for range 3 {
@@ -92,5 +94,5 @@ func TestExitCodeIsUnknownWhereTheSystemReaps(t *testing.T) {
 	if got := get(t, ctx, r); got != "0 more descriptors" {
 		t.Error(got)
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 }

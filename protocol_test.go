@@ -33,6 +33,7 @@ type vector struct {
 	stream     []byte
 	results    []string // values and the names of errors
 	exact      bool
+	marked     bool // the stream has a mark of its end
 }
 
 func readVectors(t *testing.T) []vector {
@@ -55,6 +56,7 @@ func readVectors(t *testing.T) []vector {
 			continue
 		}
 		v := vector{codec: strings.TrimPrefix(cells[0], "| "), typ: unquote(cells[1]), exact: cells[4] == "yes |"}
+		v.codec, _, v.marked = strings.Cut(v.codec, ", marked")
 		if v.stream = []byte{}; cells[2] != "none" {
 			v.stream = parseBytes(t, unquote(cells[2]))
 		}
@@ -160,7 +162,7 @@ func checkVector[T any](t *testing.T, v vector) {
 	if !ok {
 		t.Fatalf("there is no codec %s for %s", v.codec, v.typ)
 	}
-	opts := &gipc.Options[T]{Codec: codec}
+	opts := &gipc.Options[T]{Codec: codec, EndMark: v.marked}
 
 	var values []T
 	pieces := []int{1, 3, 5, 1 << 20} // bytes that one read of the stream returns at most

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // The scenarios of seed.md with more than one process.
@@ -63,7 +65,7 @@ func init() {
 		if err := a.Out.Put(ctx, "pong"); err != nil {
 			return err
 		}
-		if _, err := a.In.Get(ctx); err != io.EOF {
+		if _, err := a.In.Get(ctx); !errors.Is(err, io.ErrUnexpectedEOF) { // it exited without closing its Writer
 			return fmt.Errorf("behind the end of the other: %v", err)
 		}
 		return nil
@@ -103,20 +105,20 @@ func init() {
 }
 
 func TestEndsPassThroughThreeGenerations(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	mine, theirs := duplexOf[string, string](t, nil, nil)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "hand on", Talk: theirs, N: 3}, nil)
-	need(t, mine.Put(ctx, "far away"))
+	test.Check(t, mine.Put(ctx, "far away"))
 	if got := get(t, ctx, mine); got != "far away" {
 		t.Error(got)
 	}
-	need(t, mine.CloseWrite())
-	need(t, p.Wait(ctx))
+	test.Check(t, mine.CloseWrite())
+	test.Check(t, p.Wait(ctx))
 }
 
 // Both ends of a channel go to two children; nothing of it is left here.
 func TestSiblingsTalkToEachOther(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := stringPipe(t)
 	answers, answer := stringPipe(t)
 	const n = 100
@@ -127,11 +129,11 @@ func TestSiblingsTalkToEachOther(t *testing.T) {
 			t.Errorf("got %s, want %d", got, i)
 		}
 	}
-	need(t, errors.Join(writer.Wait(ctx), reader.Wait(ctx)))
+	test.Check(t, errors.Join(writer.Wait(ctx), reader.Wait(ctx)))
 }
 
 func TestSynchronisedSiblingsEndDifferently(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r1, w1 := stringPipe(t)
 	r2, w2 := stringPipe(t)
 	ping := spawnIt(t, entryDeed, deedArgs{Do: "ping", In: r2, Out: w1}, nil)
@@ -140,27 +142,27 @@ func TestSynchronisedSiblingsEndDifferently(t *testing.T) {
 	if !errors.As(ping.Wait(ctx), &e) || e.Code != 5 {
 		t.Error(ping.Wait(ctx))
 	}
-	need(t, pong.Wait(ctx))
+	test.Check(t, pong.Wait(ctx))
 }
 
 func TestTwoChannelsIntoOneChildAndOneInsideIt(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	in, w := stringPipe(t)
 	r, out := stringPipe(t)
 	mine, theirs := duplexOf[string, string](t, nil, nil)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "talk inside", In: in, Out: out, Talk: theirs}, nil)
 	for i := range 50 {
-		need(t, w.Put(ctx, fmt.Sprint("in ", i)))
-		need(t, mine.Put(ctx, fmt.Sprint("talk ", i)))
+		test.Check(t, w.Put(ctx, fmt.Sprint("in ", i)))
+		test.Check(t, mine.Put(ctx, fmt.Sprint("talk ", i)))
 		if got, talked := get(t, ctx, r), get(t, ctx, mine); got != fmt.Sprint("in ", i) || talked != fmt.Sprint("talk ", i) {
 			t.Errorf("%d: got %q, %q", i, got, talked)
 		}
 	}
-	need(t, errors.Join(w.Close(), mine.CloseWrite(), p.Wait(ctx)))
+	test.Check(t, errors.Join(w.Close(), mine.CloseWrite(), p.Wait(ctx)))
 }
 
 func TestRingOfProcesses(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	const members, messages = 5, 100
 	first, next := stringPipe(t)
 	in := first
@@ -183,7 +185,7 @@ func TestRingOfProcesses(t *testing.T) {
 	}()
 	i := 0
 	for v, err := range last.All(ctx) {
-		need(t, err)
+		test.Check(t, err)
 		if want := fmt.Sprint(i) + strings.Repeat(".", members); v != want {
 			t.Errorf("got %q, want %q", v, want)
 		}
@@ -192,14 +194,14 @@ func TestRingOfProcesses(t *testing.T) {
 	if i != messages {
 		t.Errorf("%d messages came around", i)
 	}
-	need(t, <-sent)
+	test.Check(t, <-sent)
 	for _, p := range ring {
-		need(t, p.Wait(ctx))
+		test.Check(t, p.Wait(ctx))
 	}
 }
 
 func TestTenConversationsAtOnce(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	var wg sync.WaitGroup
 	for i := range 10 {
 		mine, theirs := duplexOf[string, string](t, nil, nil)
@@ -224,24 +226,24 @@ func TestTenConversationsAtOnce(t *testing.T) {
 
 // The seed wants 30 ms; what is tested is that a stamp lies between question and answer.
 func TestTimeStampsOfAChildLieBetweenQuestionAndAnswer(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	mine, theirs := duplexOf[string, string](t, nil, nil)
 	const n = 20
 	p := spawnIt(t, entryDeed, deedArgs{Do: "stamp", Talk: theirs, N: n}, nil)
 	for range n {
 		asked := time.Now().Round(0)
-		need(t, mine.Put(ctx, ""))
+		test.Check(t, mine.Put(ctx, ""))
 		stamp, err := time.Parse(time.RFC3339Nano, get(t, ctx, mine))
-		need(t, err)
+		test.Check(t, err)
 		if now := time.Now().Round(0); stamp.Before(asked) || stamp.After(now) {
 			t.Errorf("asked %v, stamp %v, answered %v", asked, stamp, now)
 		}
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 }
 
 func TestHTTPHandlerSpawnsAChildForEachRequest(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	server := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
 		r, w, err := Pipe[string](nil)
 		if err == nil {

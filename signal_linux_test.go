@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // ignoredSignals reads from the text of /proc/self/status which signals a process ignores.
@@ -63,7 +65,7 @@ func init() {
 }
 
 func TestChildStartsWithDefaultDispositions(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "ignore signals", Text: "status", Out: w}, nil)
 	for _, sig := range ignoredSignals(t, get(t, ctx, r)) {
@@ -71,14 +73,14 @@ func TestChildStartsWithDefaultDispositions(t *testing.T) {
 			t.Errorf("the child ignores %v", sig)
 		}
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 }
 
 // deadly signals are those that end a Go program which does nothing about them.
 var deadly = []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP}
 
 func TestHandlersOfTheParentAreNotActiveInTheChild(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	for _, sig := range deadly {
 		r, w := stringPipe(t)
 		p := spawnIt(t, entryDeed, deedArgs{Do: "ignore signals", Text: "signal itself " + sig.String(), Out: w}, nil)
@@ -102,7 +104,7 @@ func init() {
 }
 
 func TestChildCanCatchWhatItsParentIgnored(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "ignore signals", Text: "await signals", Out: w}, nil)
 	if err := p.Wait(ctx); err != nil {
@@ -115,17 +117,17 @@ func TestChildCanCatchWhatItsParentIgnored(t *testing.T) {
 
 // Ctrl-C goes to the whole foreground group: the parent's, in which the child is not.
 func TestCtrlCDoesNotReachTheChild(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "interrupted", Out: w}, nil)
 	if got := get(t, ctx, r); got != "up" {
 		t.Fatal(got)
 	}
-	need(t, syscall.Kill(-p.PID(), syscall.SIGINT)) // its group, with all that belong to it
+	test.Check(t, syscall.Kill(-p.PID(), syscall.SIGINT)) // its group, with all that belong to it
 	if got := get(t, ctx, r); got != "the child lives" {
 		t.Error(got)
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 }
 
 func init() {

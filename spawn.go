@@ -2,17 +2,13 @@ package gipc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"os"
 	"os/exec"
-	"reflect"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/codec"
+	"github.com/go-gipc/gipc/internal/proc"
 )
 
 const (
@@ -59,85 +55,6 @@ type SpawnOptions struct {
 	Command func(*exec.Cmd)
 }
 
-// Entrypoint is a function that Spawn can run in a child process; Register makes it.
-type Entrypoint[A any] struct{ name string }
-
-// Name returns the name that it was registered with.
-func (e *Entrypoint[A]) Name() string { return e.name }
-
-// entrypoint is an Entrypoint as the child finds it by its name.
-type entrypoint struct {
-	// prepare decodes arguments; adopt fills in the ends.
-	prepare func(args []byte, adopt func(args any) ([]half, error)) (*call, error)
-}
-
-var (
-	entrypointsMu sync.Mutex
-	entrypoints   = map[string]entrypoint{}
-)
-
-// Register names fn as an entrypoint for child processes. Call it when the program starts, in parent and child alike: in
-// a package-level variable or an init function, so that it has run when main calls Init.
-//
-//	var resize = gipc.Register("resize", func(ctx context.Context, args ResizeArgs) error { … })
-//
-// In the child, fn runs on the main goroutine. Its ctx ends when the parent asks the child to stop, when the ctx given to
-// Spawn ends and when the parent is gone; fn should then return. What it returns is what the parent's Wait returns, as
-// text. When fn returns, messages queued in the Writers among its arguments are still sent, however long their readers
-// take, and the process exits. So who waits for a process before reading what it has queued may wait for ever.
-//
-// Args travel as CBOR; ends and files in them, in fields of their own type at any depth, move to the child. Register
-// panics if args can't be encoded, naming the field, and if the name is empty or taken.
-func Register[A any](name string, fn func(ctx context.Context, args A) error) *Entrypoint[A] {
-	switch err := checkArgs(reflect.TypeFor[A]()); {
-	case name == "":
-		panic("gipc: Register: the entrypoint has no name")
-	case fn == nil:
-		panic("gipc: Register: entrypoint " + name + " has no function")
-	case err != nil:
-		panic(fmt.Sprintf("gipc: Register: arguments of entrypoint %s: %v", name, err))
-	}
-	entrypointsMu.Lock()
-	defer entrypointsMu.Unlock()
-	if _, taken := entrypoints[name]; taken {
-		panic("gipc: Register: there is an entrypoint " + name + " already")
-	}
-	entrypoints[name] = entrypoint{func(encoded []byte, adopt func(any) ([]half, error)) (*call, error) {
-		var args A
-		if err := decodeCBOR(encoded, &args); err != nil {
-			return nil, err
-		}
-		halves, err := adopt(&args)
-		return &call{fn: func(ctx context.Context) error { return fn(ctx, args) }, halves: halves}, err
-	}}
-	return &Entrypoint[A]{name: name}
-}
-
-func lookupEntrypoint(name string) (entrypoint, bool) {
-	entrypointsMu.Lock()
-	defer entrypointsMu.Unlock()
-	e, ok := entrypoints[name]
-	return e, ok
-}
-
-func entrypointNames() []string {
-	entrypointsMu.Lock()
-	defer entrypointsMu.Unlock()
-	return slices.Sorted(maps.Keys(entrypoints))
-}
-
-var initialized atomic.Bool
-
-// Init must be the first line of main, and of TestMain in tests that spawn. In a child process it runs the entrypoint and
-// never returns; in any other process it returns at once. Spawn fails with ErrNotInitialized where it was not called.
-func Init() {
-	initialized.Store(true)
-	fileID()
-	if inheritance != nil {
-		inheritance.run()
-	}
-}
-
 // Spawn starts this program again as a child process that runs e with args. It returns when the child is ready to run
 // the entrypoint, or with an error when it can't be: ErrNotInitialized, ErrUnknownEntrypoint, ErrVersionMismatch,
 // ErrNotReady with an *ExitError if it ended, the ctx's error, or the operating system's.
@@ -179,14 +96,10 @@ type starter struct {
 	entrypoint string
 	opts       SpawnOptions
 	handover   *handover
-	stdio      stdio
-	pipes      childPipes
-	job        job
-	passedFDs  []uint64 // the numbers in the child of what handover passes
 }
 
 func (s *starter) start(ctx context.Context, args any) (_ *Process, err error) {
-	if !initialized.Load() {
+	if !proc.Initialized.Load() {
 		return nil, ErrNotInitialized
 	}
 	if err := s.opts.check(); err != nil {
@@ -237,17 +150,18 @@ func (s *starter) startMoving(ctx, startCtx context.Context, args any) (_ *Proce
 			s.handover.abandon()
 		}
 	}()
-	encoded, err := appendCBOR(nil, args)
+	encoded, err := codec.Append(nil, args)
 	if err != nil {
-		return nil, &EncodeError{Type: fmt.Sprintf("%T", args), Codec: "cbor", Err: err}
+		return nil, &EncodeError{Type: fmt.Sprintf("%T", args), Codec: nameCBOR, Err: err}
 	}
-	p, err := s.startProcess(ctx)
+	child, err := s.startProcess()
 	if err != nil {
 		return nil, err
 	}
+	p := serve(ctx, child, &s.opts)
 	first := hello{
-		File: fileID(), Build: buildID(), Entrypoint: s.entrypoint, Grace: s.opts.Grace,
-		Passed: s.handover.passed, FDs: s.passedFDs, Uses: s.handover.uses,
+		File: proc.FileID(), Build: proc.BuildID(), Entrypoint: s.entrypoint, Grace: s.opts.Grace,
+		Passed: s.handover.passed, FDs: child.Passed, Uses: s.handover.uses,
 	}
 	if err := p.awaitReady(startCtx, first, encoded); err != nil {
 		return nil, err
@@ -257,65 +171,12 @@ func (s *starter) startMoving(ctx, startCtx context.Context, args any) (_ *Proce
 	return p, nil
 }
 
-// startProcess starts the child and all that serves it. When it fails, nothing of that is left.
-func (s *starter) startProcess(ctx context.Context) (_ *Process, err error) {
-	started := false
-	defer func() {
-		s.handover.release()
-		s.stdio.releaseChild()
-		s.pipes.releaseChild()
-		if !started {
-			s.stdio.abandon()
-			s.pipes.abandon()
-			s.job.release()
-		}
-	}()
-	if err := s.pipes.open(); err != nil {
-		return nil, err
-	}
-	cmd, err := s.command()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.job.start(cmd); err != nil {
-		if _, errDir := os.Stat(cmd.Dir); cmd.Dir != "" && errDir != nil {
-			err = fmt.Errorf("SpawnOptions.Dir: %w", errDir) // the system's error names the program instead
-		}
-		return nil, err
-	}
-	started = true
-	return serve(ctx, cmd, s), nil
-}
-
-func (s *starter) command() (*exec.Cmd, error) {
-	path, _, err := executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := &exec.Cmd{Path: path, Args: []string{s.opts.Name}, Env: s.opts.Env, Dir: s.opts.Dir}
-	if cmd.Env == nil {
-		cmd.Env = cmd.Environ()
-	}
-	cmd.Env = slices.Clip(cmd.Env)
-	if err := s.connectStdio(cmd); err != nil {
-		return nil, err
-	}
-	if s.job, err = newJob(cmd); err != nil {
-		return nil, err
-	}
-	numbers, intact := s.job.attach(cmd, slices.Concat(s.pipes.child, s.handover.fds))
-	s.passedFDs = numbers[firstPassed:]
-	if s.opts.Command == nil {
-		return cmd, nil
-	}
-	s.opts.Command(cmd)
-	if !intact() {
-		return nil, errors.New("SpawnOptions.Command changed, other than by appending, what the child inherits: its files, or its Env; or it replaced SysProcAttr instead of setting fields of it")
-	}
-	for _, stream := range []any{cmd.Stdin, cmd.Stdout, cmd.Stderr} {
-		if _, isFile := stream.(*os.File); !isFile && stream != nil { // exec.Cmd.Wait, which nobody calls, would serve it
-			return nil, fmt.Errorf("SpawnOptions.Command made a %T a standard stream: use SpawnOptions.Stdin, Stdout and Stderr", stream)
-		}
-	}
-	return cmd, nil
+// startProcess starts the child. When it fails, nothing of it is left.
+func (s *starter) startProcess() (*proc.Child, error) {
+	defer s.handover.release()
+	return proc.Start(&proc.Command{
+		Name: s.opts.Name, Env: s.opts.Env, Dir: s.opts.Dir,
+		Stdin: s.opts.Stdin, Stdout: s.opts.Stdout, Stderr: s.opts.Stderr,
+		Change: s.opts.Command, Pass: s.handover.fds,
+	})
 }

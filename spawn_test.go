@@ -10,39 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
-
-// procCtx bounds a whole test: nothing here may hang.
-func procCtx(t testing.TB) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func need(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// needIs fails the test unless err matches all of targets.
-func needIs(t testing.TB, err error, targets ...error) {
-	t.Helper()
-	for _, target := range targets {
-		if !errors.Is(err, target) {
-			t.Fatalf("error %v does not match %v", err, target)
-		}
-	}
-}
 
 // spawnIt starts a child, and ends it with the test.
 func spawnIt[A any](t testing.TB, e *Entrypoint[A], args A, opts *SpawnOptions) *Process {
 	t.Helper()
 	p, err := Spawn(context.Background(), e, args, opts)
-	need(t, err)
+	test.Check(t, err)
 	t.Cleanup(func() {
 		_ = p.Kill() // most have ended
 		<-p.Done()
@@ -59,7 +35,7 @@ func stringPipe(t testing.TB) (*Reader[string], *Writer[string]) {
 func pipeOf[T any](t testing.TB, opts *Options[T]) (*Reader[T], *Writer[T]) {
 	t.Helper()
 	r, w, err := Pipe(opts)
-	need(t, err)
+	test.Check(t, err)
 	t.Cleanup(func() { _, _ = r.Close(), w.CloseNow() }) // most are closed, or moved
 	return r, w
 }
@@ -67,7 +43,7 @@ func pipeOf[T any](t testing.TB, opts *Options[T]) (*Reader[T], *Writer[T]) {
 func duplexOf[A, B any](t testing.TB, a *Options[A], b *Options[B]) (*Duplex[A, B], *Duplex[B, A]) {
 	t.Helper()
 	mine, theirs, err := NewDuplex(a, b)
-	need(t, err)
+	test.Check(t, err)
 	t.Cleanup(func() { _, _ = mine.CloseNow(), theirs.CloseNow() }) // as above
 	return mine, theirs
 }
@@ -77,12 +53,12 @@ func get[T any](t testing.TB, ctx context.Context, r interface {
 }) T {
 	t.Helper()
 	v, err := r.Get(ctx)
-	need(t, err)
+	test.Check(t, err)
 	return v
 }
 
 func TestSpawnedChildRunsAndEnds(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := stringPipe(t)
 	orders, order := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "await order", In: orders, Out: w}, &SpawnOptions{Name: "tester"})
@@ -96,36 +72,36 @@ func TestSpawnedChildRunsAndEnds(t *testing.T) {
 	if want := fmt.Sprintf("tester (pid %d)", p.PID()); p.String() != want {
 		t.Errorf("%q, want %q", p, want)
 	}
-	need(t, order.Put(ctx, "nil"))
+	test.Check(t, order.Put(ctx, "nil"))
 	<-p.Done()
 	if code, exited := p.ExitCode(); !exited || code != 0 || p.Alive() {
 		t.Errorf("code %d, exited %v, alive %v", code, exited, p.Alive())
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 	if want := fmt.Sprintf("tester (pid %d, ended)", p.PID()); p.String() != want {
 		t.Errorf("%q, want %q", p, want)
 	}
-	needIs(t, p.Kill(), os.ErrProcessDone)
-	needIs(t, p.Terminate(), os.ErrProcessDone)
-	needIs(t, p.Signal(os.Kill), os.ErrProcessDone)
-	need(t, p.Stop(ctx))
+	test.Is(t, p.Kill(), os.ErrProcessDone)
+	test.Is(t, p.Terminate(), os.ErrProcessDone)
+	test.Is(t, p.Signal(os.Kill), os.ErrProcessDone)
+	test.Check(t, p.Stop(ctx))
 }
 
 // A Stdin that never gives anything can't keep the child, nor the parent, waiting.
 func TestStdinThatBlocksHoldsNobody(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := io.Pipe()
 	defer w.Close()
 	p := spawnIt(t, entryDeed, deedArgs{Do: "nothing"}, &SpawnOptions{Stdin: r})
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 }
 
 func TestEnvironmentAndDirectory(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	t.Setenv("GIPC_TEST_PARENT", "seen")
 	env := func(opts *SpawnOptions) []string {
 		r, w := stringPipe(t)
-		need(t, spawnIt(t, entryDeed, deedArgs{Do: "env", Out: w}, opts).Wait(ctx))
+		test.Check(t, spawnIt(t, entryDeed, deedArgs{Do: "env", Out: w}, opts).Wait(ctx))
 		return strings.Split(get(t, ctx, r), "\n")
 	}
 	for name, c := range map[string]struct {
@@ -133,10 +109,10 @@ func TestEnvironmentAndDirectory(t *testing.T) {
 		want string
 		no   string
 	}{
-		"parent's": {nil, "GIPC_TEST_PARENT=seen", inheritedEnv},
-		"own":      {&SpawnOptions{Env: append(os.Environ(), "GIPC_TEST_OWN=x")}, "GIPC_TEST_OWN=x", inheritedEnv},
+		"parent's": {nil, "GIPC_TEST_PARENT=seen", "GIPC_INHERITED"},
+		"own":      {&SpawnOptions{Env: append(os.Environ(), "GIPC_TEST_OWN=x")}, "GIPC_TEST_OWN=x", "GIPC_INHERITED"},
 		"replaced": {&SpawnOptions{Env: []string{"GIPC_TEST_OWN=x"}}, "GIPC_TEST_OWN=x", "GIPC_TEST_PARENT"},
-		"callback": {&SpawnOptions{Command: func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "A=b") }}, "A=b", inheritedEnv},
+		"callback": {&SpawnOptions{Command: func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "A=b") }}, "A=b", "GIPC_INHERITED"},
 	} {
 		got := env(c.opts)
 		if !slices.Contains(got, c.want) {
@@ -150,7 +126,7 @@ func TestEnvironmentAndDirectory(t *testing.T) {
 	dir := t.TempDir()
 	r, w := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "dir", Out: w}, &SpawnOptions{Dir: dir, Name: "my title"})
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 	got, title, _ := strings.Cut(get(t, ctx, r), "\n")
 	if !sameFile(t, got, dir) || title != "my title" {
 		t.Errorf("child in %q with title %q", got, title)
@@ -160,7 +136,7 @@ func TestEnvironmentAndDirectory(t *testing.T) {
 func sameFile(t *testing.T, a, b string) bool {
 	infoA, errA := os.Stat(a)
 	infoB, errB := os.Stat(b)
-	need(t, errors.Join(errA, errB))
+	test.Check(t, errors.Join(errA, errB))
 	return os.SameFile(infoA, infoB)
 }
 
@@ -192,7 +168,7 @@ func TestRegisterRefuses(t *testing.T) {
 
 func TestSpawnWithoutInitSaysSo(t *testing.T) {
 	path, err := os.Executable()
-	need(t, err)
+	test.Check(t, err)
 	cmd := exec.Command(path)
 	cmd.Env = withInit("forgotten")
 	out, err := cmd.CombinedOutput()
@@ -202,7 +178,7 @@ func TestSpawnWithoutInitSaysSo(t *testing.T) {
 }
 
 func TestMillionElementsAsArguments(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := pipeOf[int](t, nil)
 	list := make([]int, 1_000_000)
 	want := 0
@@ -214,7 +190,7 @@ func TestMillionElementsAsArguments(t *testing.T) {
 	if got := get(t, ctx, r); got != want {
 		t.Errorf("sum %d, want %d", got, want)
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 }
 
 type sumArgs struct {
@@ -232,7 +208,7 @@ var entrySum = Register("sum", func(ctx context.Context, a sumArgs) error {
 })
 
 func TestHundredMegabytesAsArguments(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	r, w := pipeOf[int](t, nil)
 	size := 100 << 20
 	if testing.Short() {
@@ -242,12 +218,12 @@ func TestHundredMegabytesAsArguments(t *testing.T) {
 	if got := get(t, ctx, r); got != size {
 		t.Errorf("%d bytes arrived, want %d", got, size)
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 }
 
 // Through a child and back: more than the 64 MiB of TestBothDirectionsAtOnce.
 func TestHundredMegabytesInAMessage(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	size := 100 << 20
 	if testing.Short() {
 		size = 10 << 20
@@ -256,11 +232,11 @@ func TestHundredMegabytesInAMessage(t *testing.T) {
 	r, out := pipeOf(t, rawOptions)
 	spawnIt(t, entryForwardBytes, forwardArgs{in, out}, nil)
 	message := make([]byte, size)
-	copy(message, pattern(1<<20))
-	copy(message[size-1<<20:], pattern(1<<20))
-	put := started(func() error { return w.Put(ctx, message) })
-	checkBytes(t, get(t, ctx, r), message)
-	need(t, <-put)
+	copy(message, test.Pattern(1<<20))
+	copy(message[size-1<<20:], test.Pattern(1<<20))
+	put := test.Started(func() error { return w.Put(ctx, message) })
+	test.Bytes(t, get(t, ctx, r), message)
+	test.Check(t, <-put)
 }
 
 type forwardArgs struct {

@@ -11,16 +11,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 func init() {
 	deeds["stdout"] = func(_ context.Context, a deedArgs) error {
 		_, err := fmt.Print(a.Text)
 		return err
-	}
-	deeds["stderr and wait"] = func(_ context.Context, a deedArgs) error {
-		fmt.Fprint(os.Stderr, a.Text)
-		select {}
 	}
 	deeds["read and print"] = func(ctx context.Context, a deedArgs) error {
 		text, err := a.In.Get(ctx)
@@ -51,45 +49,45 @@ type writerFunc func([]byte) (int, error)
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestStandardStreamsAreConnected(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	var out, errOut bytes.Buffer
 	input := strings.Repeat("line\n", 100_000)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "copy stdin"}, &SpawnOptions{
 		Stdin: strings.NewReader(input), Stdout: &out, Stderr: &errOut,
 	})
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 	if out.String() != input || errOut.Len() > 0 {
 		t.Errorf("%d bytes of stdout, %d of stderr; want %d, 0", out.Len(), errOut.Len(), len(input))
 	}
 
 	out.Reset()
 	p = spawnIt(t, entryDeed, deedArgs{Do: "copy stdin"}, &SpawnOptions{Stdout: &out}) // from the null device
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 	if out.Len() > 0 {
 		t.Errorf("the null device gave %d bytes", out.Len())
 	}
 }
 
 func TestFilesAsStandardStreams(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	inR, inW, err := os.Pipe()
-	need(t, err)
+	test.Check(t, err)
 	outR, outW, err := os.Pipe()
-	need(t, err)
+	test.Check(t, err)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "copy stdin"}, &SpawnOptions{Stdin: inR, Stdout: outW})
-	need(t, errors.Join(inR.Close(), outW.Close()))
+	test.Check(t, errors.Join(inR.Close(), outW.Close()))
 	_, err = inW.WriteString("through")
-	need(t, errors.Join(err, inW.Close()))
+	test.Check(t, errors.Join(err, inW.Close()))
 	all, err := io.ReadAll(outR)
-	need(t, errors.Join(err, outR.Close()))
+	test.Check(t, errors.Join(err, outR.Close()))
 	if string(all) != "through" {
 		t.Errorf("%q", all)
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 }
 
 func TestOutputWriterThatFailsHarmsNobody(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	full := errors.New("disk full")
 	calls := 0
 	fails := writerFunc(func(p []byte) (int, error) { calls++; return 0, full })
@@ -112,33 +110,41 @@ func TestOutputWriterThatFailsHarmsNobody(t *testing.T) {
 	}
 }
 
+// isWriterBlocks fails the test unless err says that a writer of the child's output still blocks.
+func isWriterBlocks(t *testing.T, err error) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), "the writer still blocks after the child's end") {
+		t.Fatal(err)
+	}
+}
+
 func TestOutputWriterThatBlocksHoldsNobody(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	release := make(chan struct{})
 	defer close(release)
 	blocks := writerFunc(func(p []byte) (int, error) { <-release; return len(p), nil })
 	p := spawnIt(t, entryDeed, deedArgs{Do: "stderr", Text: "x"}, &SpawnOptions{Stderr: blocks})
 	err := p.Wait(ctx)
-	needIs(t, err, errWriterBlocks)
+	isWriterBlocks(t, err)
 	if code, exited := p.ExitCode(); code != 0 || !exited {
 		t.Errorf("code %d, exited %v", code, exited)
 	}
 
 	// Nor does it hold a Spawn that fails.
 	_, err = Spawn(ctx, entryDeed, deedArgs{Do: "nothing"}, &SpawnOptions{Env: withInit("exit 9"), Stdout: blocks, Stderr: blocks})
-	needIs(t, err, ErrNotReady)
+	test.Is(t, err, ErrNotReady)
 }
 
 func TestStrayOutputHarmsNothing(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	var out, errOut bytes.Buffer
 	r, w := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "close stdio", Out: w}, &SpawnOptions{Env: withInit("print"), Stdout: &out, Stderr: &errOut})
 	if got := get(t, ctx, r); got != "still here" {
 		t.Error(got)
 	}
-	need(t, p.Wait(ctx))
+	test.Check(t, p.Wait(ctx))
 	if out.String() != "init says hello\n" || errOut.String() != "init says hello there\n" {
 		t.Errorf("%q, %q", &out, &errOut)
 	}
@@ -147,7 +153,7 @@ func TestStrayOutputHarmsNothing(t *testing.T) {
 // A writer that is slow, but doesn't block, gets what the child left in the pipe, however long after the child's end.
 func TestSlowOutputWriterGetsAllOrWaitSaysSo(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	const said = 60 << 10 // fits into the pipe: the child doesn't wait
 	for name, late := range map[string]bool{"in time": false, "too late": true} {
 		t.Run(name, func(t *testing.T) {
@@ -156,7 +162,7 @@ func TestSlowOutputWriterGetsAllOrWaitSaysSo(t *testing.T) {
 			begun := make(chan *Process, 1)
 			untilCutOff := sync.OnceFunc(func() {
 				p := <-begun
-				<-p.served.Done()
+				<-p.child.Served().Done()
 				time.Sleep(50 * time.Millisecond) // is being slow
 				if late {
 					<-p.done
@@ -171,10 +177,10 @@ func TestSlowOutputWriterGetsAllOrWaitSaysSo(t *testing.T) {
 			begun <- p
 			err := p.Wait(ctx)
 			if late {
-				needIs(t, err, errWriterBlocks)
+				isWriterBlocks(t, err)
 				return
 			}
-			need(t, err)
+			test.Check(t, err)
 			n := 0
 			for len(seen) > 0 {
 				n += <-seen
@@ -188,7 +194,7 @@ func TestSlowOutputWriterGetsAllOrWaitSaysSo(t *testing.T) {
 
 // One writer for both streams is called by one goroutine at a time, as os/exec does it.
 func TestOneWriterForStdoutAndStderr(t *testing.T) {
-	ctx := procCtx(t)
+	ctx := test.Context(t)
 	var both bytes.Buffer
 	p := spawnIt(t, entryDeed, deedArgs{Do: "print both", N: 1000}, &SpawnOptions{Stdout: &both, Stderr: &both})
 	var e *ExitError

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/supervisor"
 )
 
 type workerArgs struct {
@@ -89,7 +90,7 @@ type prefork struct {
 
 // generation is a set of workers.
 type generation struct {
-	*gipc.Supervisor
+	*supervisor.Supervisor
 	ended chan error // receives what Wait returns
 }
 
@@ -98,8 +99,8 @@ func (p *prefork) start(ctx context.Context) (*generation, error) {
 	p.last++
 	number, ready := p.last, make(chan struct{}, p.workers)
 	g := &generation{ended: make(chan error, 1)}
-	g.Supervisor = gipc.NewSupervisor(ctx, &gipc.SupervisorOptions{Logger: p.log, OnEvent: func(e gipc.Event) {
-		if e.Kind == gipc.EventReady {
+	g.Supervisor = supervisor.New(ctx, &supervisor.Options{Logger: p.log, OnEvent: func(e supervisor.Event) {
+		if e.Kind == supervisor.EventReady {
 			select {
 			case ready <- struct{}{}:
 			default: // a worker's second life
@@ -107,10 +108,10 @@ func (p *prefork) start(ctx context.Context) (*generation, error) {
 		}
 	}})
 	for i := range p.workers {
-		err := g.Start(gipc.Child(worker, func(context.Context) (workerArgs, error) {
+		err := g.Start(supervisor.Child(worker, func(context.Context) (workerArgs, error) {
 			f, err := p.listener.File() // a copy: it moves to the worker
 			return workerArgs{Listener: f, Generation: number}, err
-		}, &gipc.ChildOptions{
+		}, &supervisor.ChildOptions{
 			WaitReady: true,
 			Liveness:  10 * time.Second,
 			Spawn:     &gipc.SpawnOptions{Name: fmt.Sprintf("worker %d.%d", number, i+1), Grace: grace},

@@ -69,7 +69,7 @@ func serve(ctx context.Context, files <-chan File, counts chan<- Count) error {
 	for file := range files {
 		count, err := ask(ctx, mine, file)
 		if err != nil {
-			_ = mine.CloseNow()
+			_ = mine.Close()
 			err = cmp.Or(child.Wait(ctx), err) // why the worker ended, not only that it did
 			log.Printf("not counted: %q: %v", file.Path, err)
 			if exit := new(gipc.ExitError); errors.As(err, &exit) {

@@ -1,0 +1,96 @@
+package gipc
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/go-gipc/gipc/internal/codec"
+	"github.com/go-gipc/gipc/internal/proc"
+)
+
+// Entrypoint is a function that Spawn can run in a child process; Register makes it.
+type Entrypoint[A any] struct{ name string }
+
+// Name returns the name that it was registered with.
+func (e *Entrypoint[A]) Name() string { return e.name }
+
+// entrypoint is an Entrypoint as the child finds it by its name.
+type entrypoint struct {
+	// prepare decodes arguments; adopt fills in the ends.
+	prepare func(args []byte, adopt func(args any) ([]half, error)) (*call, error)
+}
+
+var (
+	entrypointsMu sync.Mutex
+	entrypoints   = map[string]entrypoint{}
+)
+
+// Register names fn as an entrypoint for child processes. Call it when the program starts, in parent and child alike: in
+// a package-level variable or an init function, so that it has run when main calls Init.
+//
+//	var resize = gipc.Register("resize", func(ctx context.Context, args ResizeArgs) error { … })
+//
+// An entrypoint that spawns itself can't be initialized so, because it would refer to itself; an init function can:
+//
+//	var walk *gipc.Entrypoint[WalkArgs]
+//
+//	func init() { walk = gipc.Register("walk", runWalk) } // runWalk calls Spawn with walk
+//
+// In the child, fn runs on the main goroutine. Its ctx ends when the parent asks the child to stop, when the ctx given to
+// Spawn ends and when the parent is gone; fn should then return. What it returns is what the parent's Wait returns, as
+// text. When fn returns, messages queued in the Writers among its arguments are still sent, however long their readers
+// take, and the process exits. So who waits for a process before reading what it has queued may wait for ever.
+//
+// Args travel as CBOR; ends and files in them, in fields of their own type at any depth, move to the child. Register
+// panics if args can't be encoded, naming the field, and if the name is empty or taken.
+func Register[A any](name string, fn func(ctx context.Context, args A) error) *Entrypoint[A] {
+	switch err := cborArgs.Check(reflect.TypeFor[A]()); {
+	case name == "":
+		panic("gipc: Register: the entrypoint has no name")
+	case fn == nil:
+		panic("gipc: Register: entrypoint " + name + " has no function")
+	case err != nil:
+		panic(fmt.Sprintf("gipc: Register: arguments of entrypoint %s: %v", name, err))
+	}
+	entrypointsMu.Lock()
+	defer entrypointsMu.Unlock()
+	if _, taken := entrypoints[name]; taken {
+		panic("gipc: Register: there is an entrypoint " + name + " already")
+	}
+	entrypoints[name] = entrypoint{func(encoded []byte, adopt func(any) ([]half, error)) (*call, error) {
+		var args A
+		if err := codec.Decode(encoded, &args); err != nil {
+			return nil, err
+		}
+		halves, err := adopt(&args)
+		return &call{fn: func(ctx context.Context) error { return fn(ctx, args) }, halves: halves}, err
+	}}
+	return &Entrypoint[A]{name: name}
+}
+
+func lookupEntrypoint(name string) (entrypoint, bool) {
+	entrypointsMu.Lock()
+	defer entrypointsMu.Unlock()
+	e, ok := entrypoints[name]
+	return e, ok
+}
+
+func entrypointNames() []string {
+	entrypointsMu.Lock()
+	defer entrypointsMu.Unlock()
+	return slices.Sorted(maps.Keys(entrypoints))
+}
+
+// Init must be the first line of main, and of TestMain in tests that spawn. In a child process it runs the entrypoint and
+// never returns; in any other process it returns at once. Spawn fails with ErrNotInitialized where it was not called.
+func Init() {
+	proc.Initialized.Store(true)
+	proc.FileID()
+	if inheritance != nil {
+		inheritance.run()
+	}
+}

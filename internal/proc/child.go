@@ -1,0 +1,147 @@
+package proc
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/go-gipc/gipc/internal/fd"
+)
+
+// DrainDelay is how long after a child's end its parent waits for the rest of its output: a grandchild may hold the
+// write ends of stdout and stderr for as long as it lives.
+const DrainDelay = time.Second
+
+// Child is a started child process. Its methods may be called from any number of goroutines at once.
+type Child struct {
+	Orders, Reports fd.End   // this side of the pipes; they belong to the caller of Start
+	Passed          []uint64 // the numbers in the child of what Command.Pass had
+
+	cmd    *exec.Cmd
+	pid    int
+	stdio  stdio
+	crash  fd.End
+	served context.Context // ends DrainDelay after the child
+	cancel context.CancelFunc
+	exited chan struct{}
+
+	mu     sync.Mutex
+	job    job
+	reaped bool // the pid may belong to another process
+
+	state  *os.ProcessState // written before exited is closed; nil if the OS didn't tell
+	report []byte           // of a crash; written by the group
+	drain  *time.Timer      // likewise: cancels served
+}
+
+func newChild(cmd *exec.Cmd, s *starting) *Child {
+	c := &Child{
+		Orders: s.pipes.orders, Reports: s.pipes.reports, Passed: s.passed,
+		cmd: cmd, pid: cmd.Process.Pid, stdio: s.stdio, crash: s.pipes.crash, job: s.job, exited: make(chan struct{}),
+	}
+	c.served, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// Serve starts, in group, all that serves the child: it is reaped, its output copied, its crash report read. Call it once,
+// and Release when the group has ended.
+func (c *Child) Serve(group *errgroup.Group) {
+	group.Go(c.reap)
+	group.Go(func() (err error) {
+		defer c.crash.Close()
+		defer context.AfterFunc(c.served, func() { _ = c.crash.SetReadDeadline(time.Now()) })()
+		c.report, err = readCrash(c.crash)
+		return ignoreDrained(err)
+	})
+	c.stdio.serve(group, c.served, c.exited)
+}
+
+// Release lets go of what serving the child needed, after the end of the group. The fields of c are the caller's to close.
+func (c *Child) Release() {
+	c.drain.Stop()
+	c.cancel()
+}
+
+// reap waits for the child's end.
+func (c *Child) reap() error {
+	ended := awaitExit(c.pid)
+	if ended { // else this may take long
+		c.mu.Lock()
+	}
+	state, err := c.cmd.Process.Wait()
+	if !ended {
+		c.mu.Lock()
+	}
+	c.reaped = true
+	if err != nil { // somebody else has reaped it
+		_ = c.cmd.Process.Release()
+	}
+	c.job.release()
+	c.mu.Unlock()
+	c.state = state
+	close(c.exited)
+	c.drain = time.AfterFunc(DrainDelay, c.cancel)
+	return err
+}
+
+// PID returns the child's process id.
+func (c *Child) PID() int { return c.pid }
+
+// Exited returns a channel that is closed when the child is reaped.
+func (c *Child) Exited() <-chan struct{} { return c.exited }
+
+// Served returns a ctx that ends DrainDelay after the child, for whoever waits for what it may still send.
+func (c *Child) Served() context.Context { return c.served }
+
+// Status returns how the child ended, after Exited: a code of -N for death by signal N. Known is false if somebody else has
+// reaped it.
+func (c *Child) Status() (code int, sig os.Signal, known bool) {
+	if c.state == nil {
+		return 0, nil, false
+	}
+	code, sig = exitStatus(c.state)
+	return code, sig, true
+}
+
+// CrashReport returns what the Go runtime printed when the child crashed, after the end of the group; empty if it did not.
+func (c *Child) CrashReport() []byte { return c.report }
+
+// Stderr returns the end of what the child wrote there, at most MaxTail bytes; nil where Command.Stderr is a file.
+func (c *Child) Stderr() []byte {
+	if c.stdio.stderr == nil {
+		return nil
+	}
+	return c.stdio.stderr.bytes()
+}
+
+// Terminate asks the operating system to end the child.
+func (c *Child) Terminate() error { return c.signal((*job).terminate) }
+
+// Kill ends the child and its group.
+func (c *Child) Kill() error { return c.signal((*job).kill) }
+
+// Signal sends sig to the child alone.
+func (c *Child) Signal(sig os.Signal) error {
+	return c.signal(func(j *job, cmd *exec.Cmd) error { return j.signal(cmd, sig) })
+}
+
+func (c *Child) signal(act func(*job, *exec.Cmd) error) (err error) {
+	if !c.Unreaped(func() { err = act(&c.job, c.cmd) }) {
+		return os.ErrProcessDone
+	}
+	return err
+}
+
+// Unreaped calls f, and returns true, if the child is not reaped yet; nor is it reaped before f has returned.
+func (c *Child) Unreaped(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.reaped {
+		f()
+	}
+	return !c.reaped
+}

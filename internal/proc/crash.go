@@ -1,0 +1,71 @@
+package proc
+
+import (
+	"bytes"
+	"io"
+	"strings"
+)
+
+// maxCrash is how much of a crash report is kept, in bytes. The crashed goroutine comes first.
+const maxCrash = 256 << 10
+
+// readCrash reads what the runtime printed, up to the end of the child; what is above maxCrash is read and dropped, so
+// that a crashing child never waits.
+func readCrash(r io.Reader) (kept []byte, err error) {
+	buf := make([]byte, 4096) // held for as long as the child lives
+	for err == nil {
+		var n int
+		n, err = r.Read(buf)
+		kept = append(kept, buf[:min(n, maxCrash-len(kept))]...)
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return kept, err
+}
+
+// unnamedCrash is the value of a fatal error whose text is unknown.
+const unnamedCrash = "fatal error (its text is in the child's stderr)"
+
+// ExplainCrash returns the value and stack of a crash. The runtime prints the text of a fatal error before it begins to
+// copy to the crash output, so that only the child's stderr has it.
+func ExplainCrash(report, stderr []byte) (value string, stack []byte) {
+	value, stack = parseCrash(report)
+	if last := bytes.LastIndex(append([]byte("\n"), stderr...), []byte("\n"+fatalMark)); value == "" && last >= 0 {
+		value, _ = parseCrash(stderr[last:]) // what is before may hold stacks that the program printed itself
+	}
+	if value == "" && bytes.Contains(report, []byte("\nruntime.newstack(")) {
+		value = "stack overflow" // so deep that its text is in front of what is kept of stderr
+	}
+	if value == "" {
+		value = unnamedCrash
+	}
+	return value, stack
+}
+
+const (
+	panicMark = "panic: "
+	fatalMark = "fatal error: "
+)
+
+// parseCrash splits a report of Go's runtime into the panic's value, or the fatal error, and the stack of its goroutine.
+func parseCrash(text []byte) (value string, stack []byte) {
+	head, stack := text, []byte(nil)
+	if i := bytes.Index(append([]byte("\n"), text...), []byte("\ngoroutine ")); i >= 0 {
+		head, stack = text[:i], text[i:]
+	}
+	if i := bytes.Index(stack, []byte("\n\n")); i >= 0 {
+		stack = stack[:i+1]
+	}
+	if i := bytes.Index(append([]byte("\n"), head...), []byte("\nruntime stack:")); i >= 0 {
+		head = head[:i] // the runtime's own, which a stack overflow begins with
+	}
+	value = string(head)
+	for _, mark := range []string{panicMark, fatalMark} {
+		if i := strings.Index("\n"+value, "\n"+mark); i >= 0 {
+			value = value[i+len(mark):]
+			break
+		}
+	}
+	return strings.ReplaceAll(strings.TrimSpace(value), "\n\t", "\n"), stack // the runtime indents further lines
+}

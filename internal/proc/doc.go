@@ -1,0 +1,13 @@
+// Package proc starts this program again as a child process and serves the child until its end: the descriptors that it
+// inherits, its process group (a job object on Windows), its standard streams, its crash report, the identity of its build,
+// and its exit status. It knows nothing of channels or entrypoints: two pipes, for orders and reports, are all that it opens
+// between parent and child for others to use.
+//
+// [Start] makes a [Child], [Child.Serve] begins to serve it, and [Child.Release] ends that. What goes wrong in serving is the
+// error of the group that Serve is given. In the child, [Inherit] takes over what Start passed on.
+//
+// What holds at any moment:
+//   - A child's number is used only until it is reaped, under the Child's lock: later it may be another process's.
+//   - No goroutine outlives the child by more than twice DrainDelay, but for one that sits in a user's Read or Write.
+//   - A descriptor is inherited by the child that it is meant for and by no other process.
+package proc

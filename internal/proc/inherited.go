@@ -1,0 +1,46 @@
+package proc
+
+import (
+	"errors"
+	"runtime/debug"
+	"sync/atomic"
+
+	"github.com/go-gipc/gipc/internal/fd"
+)
+
+// What a program is to gipc, for all its packages.
+var (
+	// Initialized says whether gipc.Init was called.
+	Initialized atomic.Bool
+
+	// Orphaned is closed when this process's parent is gone. It is never closed in a process that is no child.
+	Orphaned = make(chan struct{})
+
+	// ErrParentGone is why a child that is orphaned ends.
+	ErrParentGone = errors.New("gipc: the parent process is gone")
+)
+
+// Inherited is what a child got from Start.
+type Inherited struct {
+	Orders, Reports fd.End
+	crash           uintptr
+}
+
+// Inherit takes over what Start passed on, and keeps it and the fact from any process that this one starts. It returns nil if
+// this process was not started so. Call it once, before anything else can start a process.
+func Inherit() (*Inherited, error) {
+	fds, ok, err := inherit()
+	if !ok || err != nil {
+		return nil, err
+	}
+	return &Inherited{
+		Orders: fd.OpenEnd(fds[ordersFD], true), Reports: fd.OpenEnd(fds[reportsFD], true), crash: fds[crashFD],
+	}, nil
+}
+
+// ReportCrashes makes the Go runtime tell the parent of a crash.
+func (in *Inherited) ReportCrashes() error {
+	crash := fd.OpenFile(in.crash, false)
+	defer crash.Close() // the runtime has a duplicate
+	return debug.SetCrashOutput(crash, debug.CrashOptions{})
+}

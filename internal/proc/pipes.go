@@ -1,0 +1,82 @@
+package proc
+
+import (
+	"io"
+
+	"github.com/go-gipc/gipc/internal/fd"
+)
+
+// The descriptors that every child gets before those that are passed to it.
+const (
+	ordersFD  = iota // what the parent sends
+	reportsFD        // what the child sends
+	crashFD          // what the runtime prints when the child crashes
+	firstPassed
+)
+
+// pipes are the three pipes between a parent and its child, in the order of the descriptors.
+type pipes struct {
+	orders  fd.End
+	reports fd.End
+	crash   fd.End
+	child   []fd.Inheritable
+	mine    []io.Closer
+}
+
+func (c *pipes) open() error {
+	var err error
+	if c.orders, err = c.openOne(true); err != nil {
+		return err
+	}
+	if c.reports, err = c.openOne(false); err != nil {
+		return err
+	}
+	crash, w, err := fd.NewOutputPipe()
+	if err != nil {
+		return err
+	}
+	c.crash = crash
+	c.mine = append(c.mine, crash)
+	given, err := fd.GiveFile(w)
+	if err != nil {
+		_ = w.Close()
+		return err
+	}
+	c.child = append(c.child, given)
+	return nil
+}
+
+// openOne opens a pipe whose read end is the child's if toChild, and returns the other end.
+func (c *pipes) openOne(toChild bool) (fd.End, error) {
+	r, w, err := fd.NewPipe(0)
+	if err != nil {
+		return nil, err
+	}
+	mine, theirs := r, w
+	if toChild {
+		mine, theirs = w, r
+	}
+	c.mine = append(c.mine, mine)
+	given, err := fd.Give(theirs)
+	if err != nil {
+		_ = theirs.Close()
+		return nil, err
+	}
+	c.child = append(c.child, given)
+	return mine, nil
+}
+
+// releaseChild closes here what the child has.
+func (c *pipes) releaseChild() {
+	for _, f := range c.child {
+		_ = f.Close() // of unused pipes: nothing is lost
+	}
+	c.child = nil
+}
+
+func (c *pipes) abandon() {
+	c.releaseChild()
+	for _, end := range c.mine {
+		_ = end.Close()
+	}
+}

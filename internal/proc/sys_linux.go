@@ -1,0 +1,83 @@
+package proc
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// procSelfExe leads to the running program even when its file is replaced or deleted.
+const procSelfExe = "/proc/self/exe"
+
+// executable is what a child runs; running says that it certainly is the running program.
+func executable() (path string, running bool, err error) {
+	path, err = executablePath()
+	return path, path == procSelfExe, err
+}
+
+// executablePath decides once, in Init: a program that changes its root directory later must not find another one there.
+// Where /proc is missing from the beginning, it is the path that this program was executed by.
+var executablePath = sync.OnceValues(func() (string, error) {
+	if _, err := os.Lstat(procSelfExe); err == nil {
+		return procSelfExe, nil
+	}
+	auxv, err := unix.Auxv()
+	if err != nil {
+		return "", err
+	}
+	const execFn = 31 // AT_EXECFN
+	for _, entry := range auxv {
+		if entry[0] == execFn {
+			path := *(**byte)(unsafe.Pointer(&entry[1]))
+			return filepath.Abs(unix.BytePtrToString(path))
+		}
+	}
+	return "", errors.New("the program's path is unknown: mount /proc")
+})
+
+// awaitExit waits until a child has ended, and leaves it to be reaped: until then its pid is not used again.
+func awaitExit(pid int) bool {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return err == nil
+		}
+	}
+}
+
+// resetSignals undoes what exec leaves of the parent's ignored signals. Go's runtime respects an inherited SIG_IGN of
+// SIGHUP and SIGINT, and leaves those of job control alone.
+func resetSignals() {
+	const setSize = 8 // of the kernel's sigset_t
+	type sigaction struct {
+		handler uintptr // the kernel's first field, but on MIPS
+		rest    [4]uintptr
+	}
+	for sig := uintptr(1); sig <= 64; sig++ {
+		var old, dfl sigaction
+		get := [...]uintptr{sig, 0, uintptr(unsafe.Pointer(&old)), setSize}
+		if _, _, e := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, get[0], get[1], get[2], get[3], 0, 0); e != 0 {
+			continue
+		}
+		const ignore = 1 // SIG_IGN
+		if old.handler == ignore && syscall.Signal(sig) != syscall.SIGPIPE {
+			_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&dfl)), 0, setSize, 0, 0)
+			forgetIgnored(syscall.Signal(sig))
+		}
+	}
+}
+
+// forgetIgnored makes Go's runtime, too, treat a signal as any other that it would have found ignored.
+func forgetIgnored(sig os.Signal) {
+	if sig == syscall.SIGHUP || sig == syscall.SIGINT {
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, sig)
+		signal.Stop(c)
+	}
+}

@@ -1,0 +1,116 @@
+package wire
+
+import (
+	"sync"
+	"unsafe"
+
+	"github.com/go-gipc/gipc/internal/stream"
+)
+
+// Frame is one message on its way, and the call that sends it. NewFrame lends it; its caller puts the payload in, gives it
+// to Send, and calls Free whatever came of it.
+type Frame struct {
+	// Fed says that the message was accepted before the call: it comes from a native channel. It is sent though a Close
+	// has begun, and though the ctx ends.
+	Fed bool
+
+	room  []byte // memory of frame, kept when the Frame is reused
+	frame []byte // header and payload, or the first part of it
+	body  []byte // the rest of a large payload, in the memory of Send's caller
+
+	// Guarded by mu of the Outbound, like all that follows.
+	done       bool // err is the call's result
+	err        error
+	wake       chan struct{} // closed to wake the call; nil while it doesn't sleep
+	batch      uint64        // the number of the batch that writes the frame, as begun counts them; 0 while in line
+	start, end int           // the frame's place in its batch
+	cancelled  error         // the ctx error of a call that wants to leave
+	left       bool          // the call has left, its message stays: the Frame isn't reused
+}
+
+var frames = sync.Pool{New: func() any { return new(Frame) }}
+
+// maxPooledRoom is how much memory, in bytes, a Frame may keep for its next use.
+const maxPooledRoom = 1 << 20
+
+// unsetHeader holds the header's place, and shows whether a codec has appended behind it. JSON and text don't begin so.
+var unsetHeader = [shortHeader]byte{0xff, 0xfe, 0xfd, 0xfc}
+
+// NewFrame returns a Frame without a payload.
+func NewFrame() *Frame {
+	p := frames.Get().(*Frame)
+	if p.room == nil {
+		p.room = make([]byte, 0, 512)
+	}
+	p.room = append(p.room[:0], unsetHeader[:]...)
+	return p
+}
+
+// Free takes the Frame back.
+func (p *Frame) Free() {
+	if p.left {
+		return
+	}
+	if cap(p.room) > maxPooledRoom {
+		p.room = nil
+	}
+	p.frame, p.body, p.err, p.cancelled = nil, nil, nil, nil
+	p.done, p.Fed, p.batch = false, false, 0
+	frames.Put(p)
+}
+
+// Room is what the payload is to be appended to; Appended takes the result.
+func (p *Frame) Room() []byte { return p.room }
+
+// Appended takes Room with the payload behind it. It returns false for a slice that doesn't begin as Room does.
+func (p *Frame) Appended(room []byte) bool {
+	if len(room) < shortHeader || [shortHeader]byte(room) != unsetHeader {
+		return false
+	}
+	p.room = room
+	return true
+}
+
+// SetPayload takes the payload as it is. Of a large one it uses the memory until Send returns.
+func (p *Frame) SetPayload(payload []byte) {
+	first := len(payload)
+	if first > copyLimit {
+		first = unaligned(payload)
+	}
+	p.room = append(p.room, payload[:first]...)
+	p.body = payload[first:]
+}
+
+// payload is the payload's size before seal.
+func (p *Frame) payload() int { return len(p.room) - shortHeader + len(p.body) }
+
+// seal puts the header before the payload, or returns true if that is above limit bytes.
+func (p *Frame) seal(limit int) (tooLarge bool) {
+	n := p.payload()
+	switch {
+	case n > limit:
+		return true
+	case n < longLength:
+		p.frame = p.room
+		appendHeader(p.room[:0], n)
+	case len(p.body) > 0:
+		p.frame = append(appendHeader(nil, n), p.room[shortHeader:]...)
+	default:
+		p.frame, p.body = appendHeader(nil, n), p.room[shortHeader:]
+	}
+	return false
+}
+
+func (p *Frame) size() int { return len(p.frame) + len(p.body) }
+
+// copyLimit is up to where, in bytes, a payload is copied behind its header, so that one write takes both. Above it, copying
+// costs more than the reader being woken for a header alone.
+const copyLimit = 4*stream.ChunkSize - shortHeader
+
+const cacheLine = 64
+
+// unaligned returns how many bytes of b lie before its first cache line. Copying to a pipe's pages is up to twice as slow
+// where the memory is not aligned.
+func unaligned(b []byte) int {
+	return int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (cacheLine - 1))
+}

@@ -1,0 +1,361 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-gipc/gipc/internal/stream"
+)
+
+// Inbound is the reading half of an end: it turns a byte stream into whole payloads. Its methods may be called from any
+// number of goroutines at once.
+//
+// Fields without a comment are owned by the goroutine that holds the gate. Bytes that have been read are in at most one of two
+// places: chunk[start:end], which may hold several frames, or body, the first part of a message too long for a chunk.
+type Inbound struct {
+	gate
+	stream io.Closer
+	src    stream.Source
+	opts   Options
+
+	chunk      []byte // borrowed; nil while nothing is in flight
+	start, end int
+
+	large  bool    // the next message is gathered in body
+	length int     // of the message in body
+	body   []byte  // what has arrived of it
+	lent   bool    // body may be the caller's memory, his again when his call returns
+	pooled *[]byte // where body came from, and goes back to
+
+	skip uint64 // bytes of a refused message that are still to be dropped
+
+	fate   error // io.EOF, io.ErrUnexpectedEOF or ErrFrame: nothing follows any more
+	marked bool  // by a mark
+
+	calls uint64 // reads of src
+	taken uint64 // messages taken from the stream
+	seq   uint64 // which of them next has returned
+
+	hasUnread atomic.Bool   // whether there may be any in unread, or in offers
+	unread    []unread      // guarded by mu: messages given back, which come before anything else
+	offers    []*Offers     // guarded by mu
+	answered  chan struct{} // guarded by mu: closed when one of offers has ended; made by the first who waits
+	moving    bool          // guarded by mu: Spawn is inside
+	stats     ReadStats     // guarded by mu
+}
+
+// NewInbound returns the reading half over the byte stream r, which belongs to it from here on.
+func NewInbound(r io.ReadCloser, opts Options) *Inbound {
+	return &Inbound{stream: r, src: stream.NewSource(r), opts: opts}
+}
+
+// bodies keeps the memory of large messages once they are decoded. Above maxPooledBody it is left to the collector.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxPooledBody = 1 << 20 // bytes
+
+// maxEmptyReads is how often in a row a stream may return nothing and no error, before it counts as broken.
+const maxEmptyReads = 100
+
+// Next waits for the next message and returns its payload. The caller may use it, and stays inside the gate, until Done.
+// An error ends the call by itself.
+func (in *Inbound) Next(ctx context.Context) ([]byte, error) {
+	return in.open(ctx, nil)
+}
+
+// NextInto waits for the next message and frames its payload into *dst, in the memory that is there if it is enough.
+func (in *Inbound) NextInto(ctx context.Context, dst *[]byte) error {
+	_ = *dst // a nil pointer panics before it can leave the gate shut
+	payload, err := in.open(ctx, dst)
+	if err != nil {
+		return err
+	}
+	if !in.lent {
+		if *dst == nil {
+			*dst = make([]byte, 0, len(payload))
+		}
+		payload = append((*dst)[:0], payload...)
+	}
+	in.lent = false
+	*dst = payload
+	in.Done(len(payload))
+	return nil
+}
+
+func (in *Inbound) open(ctx context.Context, dst *[]byte) (payload []byte, err error) {
+	if err := in.enter(ctx); err != nil {
+		return nil, err
+	}
+	err = stream.ErrPanicked
+	defer func() {
+		if err != nil {
+			in.giveUp(err)
+		}
+	}()
+	payload, err = in.receive(ctx, dst)
+	return payload, err
+}
+
+// giveUp ends what Next began and has failed.
+func (in *Inbound) giveUp(err error) {
+	if err == stream.ErrPanicked {
+		in.fate = err // nobody knows where the stream stands
+	}
+	in.keepBody()
+	in.release()
+	in.mu.Lock()
+	in.stats.Reads = in.calls
+	in.leaveLocked()
+	in.mu.Unlock()
+}
+
+// Done ends what Next began, for a payload of n bytes.
+func (in *Inbound) Done(n int) {
+	if in.pooled != nil && !in.large {
+		in.returnBody()
+	}
+	in.release()
+	in.mu.Lock()
+	in.stats.Messages++
+	in.stats.Bytes += uint64(n)
+	in.stats.Reads = in.calls
+	in.leaveLocked()
+	in.mu.Unlock()
+}
+
+func (in *Inbound) receive(ctx context.Context, dst *[]byte) ([]byte, error) {
+	for empty := 0; ; {
+		if in.hasUnread.Load() {
+			payload, err := in.takeUnread(ctx)
+			if payload != nil {
+				in.keepBody()
+			}
+			if payload != nil || err != nil {
+				return payload, err
+			}
+		}
+		if payload, err := in.take(dst); payload != nil || err != nil {
+			in.taken++
+			in.seq = in.taken
+			return payload, err
+		}
+		if in.fate != nil {
+			return nil, in.fate
+		}
+		n, err := in.src.Read(ctx, (*lending)(in))
+		in.calls++
+		switch {
+		case n > 0:
+			in.arrived(n)
+			empty = 0
+		case err == stream.ErrInterrupted:
+			if err := in.interrupted(ctx); err != nil {
+				return nil, err
+			}
+		case err == nil:
+			if empty++; empty == maxEmptyReads {
+				return nil, io.ErrNoProgress
+			}
+		default:
+			if err := in.ended(err); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// take returns the next payload if all of it has arrived, else nil. A payload of no bytes isn't nil.
+func (in *Inbound) take(dst *[]byte) ([]byte, error) {
+	if in.skip > 0 {
+		return nil, nil
+	}
+	if in.large {
+		if len(in.body) < in.length {
+			return nil, nil
+		}
+		payload := in.body
+		in.large, in.body = false, nil
+		return payload, nil
+	}
+	size, length, err := parseHeader(in.chunk[in.start:in.end])
+	switch {
+	case err == errEndMark && in.opts.EndMark:
+		in.takeMark()
+		return nil, io.EOF
+	case err != nil:
+		in.fate = ErrFrame
+		in.start = in.end
+		return nil, ErrFrame
+	case size == 0:
+		return nil, nil
+	case length > uint64(in.opts.MaxMessage):
+		in.start += size
+		in.skip = length
+		in.dropSkipped()
+		return nil, &SizeError{Size: length, Limit: in.opts.MaxMessage}
+	}
+	n := int(length)
+	if n <= in.end-in.start-size {
+		at := in.start + size
+		in.start = at + n
+		return in.chunk[at:in.start:in.start], nil
+	}
+	if n > stream.ChunkSize-size {
+		in.start += size
+		in.beginBody(n, dst)
+	}
+	return nil, nil
+}
+
+// takeMark takes note of the mark of the end. What follows it is never read.
+func (in *Inbound) takeMark() {
+	in.fate, in.marked = io.EOF, true
+	in.start = in.end
+	in.release()
+}
+
+// beginBody prepares to gather a message of n bytes outside the chunk, straight into *dst where that is given.
+func (in *Inbound) beginBody(n int, dst *[]byte) {
+	in.large, in.length = true, n
+	if dst != nil {
+		in.body, in.lent = (*dst)[:0], true
+	} else {
+		in.pooled = bodies.Get().(*[]byte)
+		in.body = (*in.pooled)[:0]
+	}
+	in.body = append(in.body, in.chunk[in.start:in.end]...)
+	if in.pooled != nil {
+		*in.pooled = in.body[:0]
+	}
+	in.start = in.end
+	in.release()
+}
+
+// keepBody saves what has arrived of a message from the memory of a caller whose call ends before all has.
+func (in *Inbound) keepBody() {
+	if in.lent {
+		in.body = slices.Clone(in.body)
+		in.lent = false
+	}
+}
+
+// returnBody gives a decoded message's memory back; *pooled holds it.
+func (in *Inbound) returnBody() {
+	if cap(*in.pooled) <= maxPooledBody {
+		bodies.Put(in.pooled)
+	}
+	in.pooled = nil
+}
+
+// lending is an Inbound as the Lender of its source.
+type lending Inbound
+
+func (l *lending) Lend(waiting bool) []byte { return (*Inbound)(l).lend(waiting) }
+
+// Amid says whether the rest of a message is still to come.
+func (l *lending) Amid() bool { return l.large || l.skip > 0 || l.start < l.end }
+
+func (l *lending) Unlend() { (*Inbound)(l).release() }
+
+// lend is where the source reads into: no further than the message, if that is large or refused.
+func (in *Inbound) lend(waiting bool) []byte {
+	switch {
+	case in.large:
+		if len(in.body) == cap(in.body) {
+			in.growBody()
+		}
+		return in.body[len(in.body):min(cap(in.body), in.length, len(in.body)+stream.MaxRead)]
+	case in.chunk == nil && waiting:
+		in.chunk = stream.BorrowSmallChunk()
+	case in.chunk == nil:
+		in.chunk = stream.BorrowChunk()
+	case in.start == in.end:
+		in.start, in.end = 0, 0
+	case in.end == len(in.chunk):
+		in.compact()
+	}
+	room := in.chunk[in.end:]
+	if in.skip > 0 {
+		room = room[:min(uint64(len(room)), in.skip)]
+	}
+	return room
+}
+
+// growBody doubles body's memory, but never beyond the message: memory follows the bytes that have arrived, not the
+// length that was announced.
+func (in *Inbound) growBody() {
+	room := in.length
+	if len(in.body) < in.length/2 { // else doubling could overflow, where an int has 32 bits
+		room = min(in.length, max(2*len(in.body), stream.ChunkSize))
+	}
+	grown := make([]byte, len(in.body), room)
+	copy(grown, in.body)
+	in.body = grown
+	if in.pooled != nil {
+		*in.pooled = grown[:0]
+	}
+}
+
+// compact makes room behind the beginning of a frame that fills the chunk to its end.
+func (in *Inbound) compact() {
+	old := in.chunk
+	if cap(old) < stream.ChunkSize {
+		in.chunk = stream.BorrowChunk()
+	}
+	in.end = copy(in.chunk, old[in.start:in.end])
+	in.start = 0
+	if cap(old) < stream.ChunkSize {
+		stream.ReturnChunk(old)
+	}
+}
+
+// release returns the chunk if nothing is in it.
+func (in *Inbound) release() {
+	if in.chunk != nil && in.start == in.end {
+		stream.ReturnChunk(in.chunk)
+		in.chunk, in.start, in.end = nil, 0, 0
+	}
+}
+
+// arrived takes note of n bytes that were read into what lend returned.
+func (in *Inbound) arrived(n int) {
+	if in.large {
+		in.body = in.body[:len(in.body)+n]
+		return
+	}
+	in.end += n
+	in.dropSkipped()
+}
+
+func (in *Inbound) dropSkipped() {
+	n := min(in.skip, uint64(in.end-in.start))
+	in.start += int(n)
+	in.skip -= n
+}
+
+// interrupted returns why a call that was woken must not go on.
+func (in *Inbound) interrupted(ctx context.Context) error {
+	if err := in.closed(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// ended turns the stream's error into the reader's. It returns nil where it has set fate.
+func (in *Inbound) ended(err error) error {
+	if closed := in.closed(); closed != nil {
+		return closed
+	}
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	in.fate = io.EOF
+	if in.opts.EndMark || in.large || in.skip > 0 || in.start < in.end {
+		in.fate = io.ErrUnexpectedEOF
+	}
+	return nil
+}

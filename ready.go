@@ -1,0 +1,107 @@
+package gipc
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+)
+
+type entrypointKey struct{}
+
+// Ready reports that this child process is ready to work: that it listens, has loaded its model, has warmed its cache. A
+// Supervisor waits for it where ChildOptions.WaitReady is set; otherwise it changes nothing. Ctx is the one that the
+// entrypoint got, or one derived from it, else the error matches ErrNotEntrypoint. Calling it again does no harm.
+func Ready(ctx context.Context) error {
+	c, ok := ctx.Value(entrypointKey{}).(*childSide)
+	err := ErrNotEntrypoint
+	if ok {
+		err = c.control.send(ctx, report{Serving: true})
+	}
+	return wrapError(ctx, "report", named("ready"), err)
+}
+
+// WaitReady waits until the entrypoint has called Ready; then it returns nil. If the child ends before that, it returns how it
+// ended, as Wait does, or ErrNotReady if it ended well. It returns the ctx's error when ctx ends; the child lives on.
+func (p *Process) WaitReady(ctx context.Context) error {
+	select {
+	case <-p.health.serving:
+		return nil
+	default:
+	}
+	select {
+	case <-p.health.serving:
+		return nil
+	case <-p.done:
+	case <-ctx.Done():
+		return wrapError(ctx, "wait until ready", p, ctx.Err())
+	}
+	select {
+	case <-p.health.serving: // before its end
+		return nil
+	default:
+	}
+	if p.err == nil {
+		return wrapError(ctx, "wait until ready", p, fmt.Errorf("%w: it exited with code 0", ErrNotReady))
+	}
+	return p.err
+}
+
+// Ping asks the child for a sign of life and waits for the answer. The child's package answers in a goroutine of its own: so
+// Ping finds a process that is stopped, starved of CPU or memory, or whose Go runtime is stuck, but not an entrypoint that
+// waits for ever. It returns the ctx's error if no answer comes in time. If the child has ended, it returns how, or
+// os.ErrProcessDone if it ended well. Calls at the same time share one question.
+func (p *Process) Ping(ctx context.Context) error {
+	number, answered := p.health.ask()
+	if number > 0 {
+		// It never fills the pipe: there is one question at a time. It fails only where the child is ending.
+		_ = p.control.send(p.child.Served(), order{Ping: number})
+	}
+	select {
+	case <-answered:
+		return nil
+	case <-p.done:
+	case <-ctx.Done():
+		return wrapError(ctx, "ping", p, ctx.Err())
+	}
+	if p.err == nil {
+		return wrapError(ctx, "ping", p, os.ErrProcessDone)
+	}
+	return p.err
+}
+
+// health is what a child has told its parent about itself while it runs.
+type health struct {
+	once    sync.Once
+	serving chan struct{} // closed when the entrypoint has called Ready
+
+	mu       sync.Mutex
+	asked    uint64        // questions; the last one's number
+	answered chan struct{} // closed by the answer to the last question; nil: it was answered
+}
+
+func newHealth() *health { return &health{serving: make(chan struct{})} }
+
+// ask returns a channel that is closed by the next answer, and the number of the question that the caller must ask, or 0 if
+// one is on its way.
+func (h *health) ask() (number uint64, answered <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.answered == nil {
+		h.asked++
+		number, h.answered = h.asked, make(chan struct{})
+	}
+	return number, h.answered
+}
+
+func (h *health) note(r report) {
+	if r.Serving {
+		h.once.Do(func() { close(h.serving) })
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r.Pong > 0 && r.Pong == h.asked && h.answered != nil {
+		close(h.answered)
+		h.answered = nil
+	}
+}

@@ -1,0 +1,98 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-gipc/gipc/internal/proc"
+)
+
+// Stop ends the child and waits for its end. It asks the child over the control channel: the entrypoint's ctx ends. After
+// three quarters of SpawnOptions.Grace it does as Terminate, and at the end of the grace, or when ctx ends, as
+// Kill. Calling it again, also at the same time, joins the first.
+//
+// A ctx that has ended already makes Stop kill at once, without asking. So behind <-ctx.Done() give it another one, such as
+// context.WithoutCancel(ctx): the grace bounds Stop without any ctx.
+//
+// It returns nil if the child ended as it was asked: with nil, or with its ctx's error. Otherwise it returns what Wait
+// returns, or, in the unlikely case that even a kill doesn't end the child, the ctx's error.
+func (p *Process) Stop(ctx context.Context) error {
+	p.ask.Do(func() { close(p.asked) })
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		p.setReason(fmt.Errorf("it did not stop in time (%w)", context.Cause(ctx)))
+		_ = p.child.Kill() // it may have ended meanwhile
+		if !p.endsSoon() {
+			return wrapError(ctx, "stop", p, ctx.Err())
+		}
+	}
+	var exit *ExitError
+	if errors.As(p.err, &exit) && exit.Asked {
+		return nil
+	}
+	return p.err
+}
+
+// stopWhenTold stops the child when there is a reason to: first it asks, then it terminates, then it kills.
+func (p *Process) stopWhenTold(ctx context.Context) error {
+	var reason error
+	select {
+	case <-p.child.Exited():
+		return nil
+	case <-p.asked:
+		reason = errors.New("asked to stop")
+	case <-ctx.Done():
+		reason = context.Cause(ctx)
+	case <-proc.Orphaned:
+		reason = proc.ErrParentGone
+	}
+
+	select {
+	case <-p.told: // else the child would take the order for what begin tells it
+	case <-p.child.Exited():
+		return nil
+	}
+	deadline := time.Now().Add(p.grace)
+	sendCtx, cancel := context.WithDeadline(p.child.Served(), deadline)
+	defer cancel()
+	_ = p.control.send(sendCtx, order{Stop: true}) // a child that can't be asked is terminated
+
+	if p.exitsWithin(time.Until(deadline) / 4 * 3) {
+		return nil
+	}
+	p.setReason(fmt.Errorf("it did not stop within %v (%w)", p.grace/4*3, reason))
+	_ = p.Terminate() // it may have ended meanwhile
+	if p.exitsWithin(time.Until(deadline)) {
+		return nil
+	}
+	p.setReason(fmt.Errorf("it did not stop within %v (%w)", p.grace, reason))
+	_ = p.child.Kill() // likewise
+	return nil
+}
+
+// endsSoon waits for the end of a child that was killed, and of all that serves it. False says that not even the kill ended
+// it: it hangs in the kernel, or belongs to another user.
+func (p *Process) endsSoon() bool {
+	timer := time.NewTimer(endingTime)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+func (p *Process) exitsWithin(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-p.child.Exited():
+		return true
+	case <-timer.C:
+		return false
+	}
+}

@@ -1,0 +1,202 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/internal/proc"
+	"github.com/go-gipc/gipc/internal/restart"
+)
+
+// Options say how a Supervisor treats its children. The zero value, and nil, are good.
+type Options struct {
+	// Strategy says what is restarted together. The default is OneForOne.
+	Strategy Strategy
+
+	// MaxRestarts is how many restarts each child has within Window; one more, and the Supervisor gives up. Restarts
+	// for the sake of a sibling don't count. 0: 5. Negative: none, the first failure is final.
+	//
+	// A Backoff so long that MaxRestarts never fit into Window makes a failing child be retried for ever.
+	MaxRestarts int
+
+	// Window is the time in which restarts are counted. 0: 30 s.
+	Window time.Duration
+
+	// Backoff is the wait before a restart.
+	Backoff Backoff
+
+	// OnEvent is called with each event, one at a time and in order, in a goroutine of its own. It can't hold up the
+	// Supervisor: while it is slow, up to 1024 events wait; further ones are dropped and counted in Event.Dropped. All
+	// have been delivered when Wait returns, unless OnEvent blocks for more than a second at the end.
+	OnEvent func(Event)
+
+	// Logger gets each event before OnEvent does. nil: none.
+	Logger *slog.Logger
+}
+
+func (o *Options) resolve() error {
+	b := &o.Backoff
+	switch {
+	case o.Strategy < OneForOne || o.Strategy > RestForOne:
+		return fmt.Errorf("Strategy is %v", o.Strategy)
+	case o.Window < 0 || b.Min < 0 || b.Max < 0 || b.Healthy < 0:
+		return errors.New("a duration is negative")
+	case b.Max != 0 && b.Min > b.Max:
+		return fmt.Errorf("Backoff.Min is %v, above Max, %v", b.Min, b.Max)
+	}
+	if o.MaxRestarts == 0 {
+		o.MaxRestarts = defaultMaxRestarts
+	}
+	if o.Window == 0 {
+		o.Window = defaultWindow
+	}
+	(*restart.Backoff)(b).SetDefaults(o.Window)
+	return nil
+}
+
+// Supervisor keeps child processes running: it starts them in order, restarts those that fail, gives up when one fails
+// too often, and stops them in reverse order. New makes it. Its methods may be called from any number of
+// goroutines at once, and after its end.
+type Supervisor struct {
+	loop *loop
+	done chan struct{} // closed when the group has ended; then err is set
+	err  error
+}
+
+// New returns a Supervisor without children. It lives until Stop, until ctx ends, until Wait finds no child left
+// or until it gives up on one: see Wait. Until then it holds a goroutine.
+//
+// It panics if the options make no sense.
+func New(ctx context.Context, opts *Options) *Supervisor {
+	return newSupervisor(ctx, opts, surroundings{random: rand.Float64, orphaned: proc.Orphaned})
+}
+
+// What gipc has too, for Process.Stop and SpawnOptions.StartTimeout.
+const (
+	endingTime          = 4 * time.Second // how long a kill may take, before it counts as without effect
+	defaultStartTimeout = 30 * time.Second
+)
+
+// surroundings are what a Supervisor depends on besides its arguments and the clock, which tests replace by synctest's.
+type surroundings struct {
+	random   func() float64  // in [0, 1)
+	orphaned <-chan struct{} // closed when this process's parent is gone
+}
+
+func newSupervisor(ctx context.Context, opts *Options, around surroundings) *Supervisor {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if err := o.resolve(); err != nil {
+		panic("gipc/supervisor: New: " + err.Error())
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	s := &Supervisor{done: make(chan struct{})}
+	s.loop = newLoop(ctx, groupCtx, group, o, around)
+	group.Go(s.loop.run)
+	go func() {
+		s.err = group.Wait()
+		close(s.done)
+	}()
+	return s
+}
+
+// Start adds children and starts them, in the given order, behind those that were added before. It doesn't wait until
+// they run: a child that can't be started has failed, and is restarted as any other. Under OneForOne a start that takes
+// long, or fails, doesn't hold up the others, once Spawn has returned; under the other strategies each child waits until
+// those before it are ready.
+//
+// If one of specs is invalid, nothing is started. ErrStopped says that the Supervisor is stopping, or has ended;
+// ErrNotInitialized that Init was not called.
+func (s *Supervisor) Start(specs ...ChildSpec) error {
+	if !proc.Initialized.Load() {
+		return failed("start", gipc.ErrNotInitialized)
+	}
+	for _, spec := range specs {
+		switch {
+		case spec.err != nil:
+			return failed("start", spec.err)
+		case spec.start == nil:
+			return failed("start", errors.New("a ChildSpec was not made by Child"))
+		}
+	}
+	err := ErrStopped
+	s.loop.do(func() { err = s.loop.add(specs) })
+	if err != nil {
+		return failed("start", err)
+	}
+	return nil
+}
+
+// Stop ends the Supervisor: it stops the children in reverse order of their start, daemons last, each as Process.Stop does
+// within its own gipc.SpawnOptions.Grace, the next when the one before has ended. When ctx ends, all that are left are killed.
+// Stop works at any time, also while children are being started or are to be restarted, and any number of times.
+//
+// It returns what Wait returns. If even killing doesn't end all children, or a function for arguments doesn't return, it
+// returns the ctx's error, naming them, and the Supervisor goes on to stop.
+func (s *Supervisor) Stop(ctx context.Context) error {
+	s.loop.do(func() { s.loop.end(errSupervisorStopped) })
+	select {
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+	}
+	s.loop.do(func() { s.loop.kill(fmt.Errorf("it did not stop in time (%w)", context.Cause(ctx))) })
+	timer := time.NewTimer(endingTime)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return s.err
+	case <-timer.C:
+		return wrap(ctx, "stop", fmt.Errorf("%w; still there: %s", ctx.Err(), strings.Join(s.alive(), ", ")))
+	}
+}
+
+func (s *Supervisor) alive() (names []string) {
+	for _, c := range s.Children() {
+		if c.State != ChildEnded {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+// Wait waits until the Supervisor has ended: until no process, and no goroutine of it, is left. It doesn't end the
+// Supervisor, with one exception: once Wait was called, the Supervisor ends when all children but the daemons have ended
+// for good, at once if there are none; it then stops the daemons. So call Start before Wait.
+//
+// Wait returns the first of these:
+//   - a *GaveUpError, if a child was restarted too often; the others were then stopped;
+//   - an error that matches the ctx's, and its cause, if the ctx of New ended first;
+//   - an error with the *ExitError of every child, but the Temporary ones, that did not stop as it was asked, by returning
+//     nil or its ctx's error within its grace, or that failed before its turn to be asked had come;
+//   - nil.
+//
+// Failures of Temporary children, and those that a restart has mended, are only in the events and in Children.
+func (s *Supervisor) Wait() error {
+	s.loop.do(func() { s.loop.waited = true })
+	<-s.done
+	return s.err
+}
+
+// Children returns a snapshot. It has the children that were started and not yet forgotten: of those that have ended for
+// good, only the latest hundred.
+func (s *Supervisor) Children() ChildList {
+	var l ChildList
+	if !s.loop.do(func() { l = s.loop.snapshot() }) {
+		l = append(l, s.loop.final...)
+	}
+	return l
+}
+
+// String names the Supervisor for messages and logs.
+func (s *Supervisor) String() string { return "supervisor" }
