@@ -1,0 +1,39 @@
+# One command to a target. `make ci` is everything that a change must pass; .ci/run calls the others.
+
+BENCHTIME ?= 1s
+FUZZTIME ?= 10s
+
+.PHONY: build test race test32 fuzz bench vet walls lint wine ci
+
+build:
+	go build ./...
+
+test:
+	go test ./...
+
+race:
+	go test -race -shuffle=on ./...
+
+test32:
+	GOARCH=386 go test -short ./...
+
+fuzz:
+	.ci/fuzz $(FUZZTIME)
+
+bench:
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+vet:
+	.ci/vet
+
+walls:
+	.ci/walls
+
+lint:
+	.ci/lint
+
+wine:
+	.ci/wine/run
+
+ci:
+	.ci/run
