@@ -143,7 +143,7 @@ func TestTerminateAndSignalEndTheChildAlone(t *testing.T) {
 		if err := p.Wait(ctx); !errors.As(err, &exit) || exit.Code != code || exit.Signal != nil {
 			t.Errorf("got %v", err)
 		}
-		if _, err := r.Get(ctx); err != io.EOF { // the other process holds no pipe
+		if _, err := r.Get(ctx); !errors.Is(err, io.ErrUnexpectedEOF) { // the other process holds no pipe
 			t.Error(err)
 		}
 		if hasEnded(t, plain, 100*time.Millisecond) {
@@ -181,7 +181,7 @@ func TestNoOrphanAfterTheParentIsTerminated(t *testing.T) {
 	test.Check(t, err)
 	plain := openProcess(t, pid)
 	test.Check(t, middle.Terminate())
-	if _, err := r.Get(ctx); err != io.EOF { // the grandchild has it, until it ends
+	if _, err := r.Get(ctx); !errors.Is(err, io.ErrUnexpectedEOF) { // the grandchild has it, until it ends
 		t.Error(err)
 	}
 	if !hasEnded(t, plain, 10*time.Second) {

@@ -76,12 +76,13 @@ func ExampleReader_All() {
 		return
 	}
 	go func() {
-		defer w.Close() // ends the loop below
 		for _, word := range []string{"to", "be", "or not"} {
 			if err := w.Put(ctx, word); err != nil {
+				_ = w.CloseNow() // the loop below gets io.ErrUnexpectedEOF
 				return
 			}
 		}
+		_ = w.Close() // that was all: it ends the loop below
 	}()
 
 	for word, err := range r.All(ctx) {
@@ -105,12 +106,13 @@ func ExampleReader_Chan() {
 		return
 	}
 	go func() {
-		defer w.Close()
 		for i := range 3 {
 			if err := w.Put(ctx, i*i); err != nil {
+				_ = w.CloseNow() // errs gets io.ErrUnexpectedEOF
 				return
 			}
 		}
+		_ = w.Close() // that was all
 	}()
 
 	numbers, errs := r.Chan(ctx)

@@ -68,6 +68,9 @@ type SpawnOptions struct {
 // Ctx governs the child's life: when it ends, the child is stopped as by Stop. The child is also stopped when this
 // process is itself a child and its parent is gone. It is reaped without Wait.
 func Spawn[A any](ctx context.Context, e *Entrypoint[A], args A, opts *SpawnOptions) (*Process, error) {
+	if e == nil {
+		panic("gipc: Spawn: the Entrypoint is nil: Register makes one")
+	}
 	s := starter{entrypoint: e.name}
 	if opts != nil {
 		s.opts = *opts

@@ -3,6 +3,7 @@ package gipc
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"testing"
@@ -17,7 +18,7 @@ func init() {
 	if os.Getenv(stdoutHelper) == "" {
 		return
 	}
-	for _, f := range []*os.File{os.Stdout, os.Stderr} {
+	for _, f := range []io.WriteCloser{keptOpen{os.Stdout}, keptOpen{os.Stderr}, os.Stdout, os.Stderr} {
 		w := NewWriter(f, rawOptions)
 		var err error
 		for range 3 {
@@ -30,8 +31,13 @@ func init() {
 	os.Exit(3)
 }
 
-// TestLostStdoutIsAnError: a Writer on standard output or error whose reader is gone gets ErrPeerClosed; the program is
-// not killed by SIGPIPE.
+// keptOpen is a file that a Writer doesn't close.
+type keptOpen struct{ *os.File }
+
+func (keptOpen) Close() error { return nil }
+
+// TestLostStdoutIsAnError: a Writer on standard output or error or on what wraps one, whose reader is gone gets
+// ErrPeerClosed; the program is not killed by SIGPIPE.
 func TestLostStdoutIsAnError(t *testing.T) {
 	test.Bounded(t)
 	r, w, err := os.Pipe()

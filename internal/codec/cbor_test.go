@@ -57,6 +57,13 @@ func TestAppendAndDecode(t *testing.T) {
 	arrives(t, map[parcel][]any{{"a", 1}: {"x"}})
 	arrives(t, new(big.Int).Lsh(big.NewInt(1), 8*maxBignumBytes-1))
 	arrives(t, []string{"not UTF-8: \xff"})
+	arrives[any](t, []any{fullShipment().When, new(big.Int).SetUint64(math.MaxUint64), map[any]any{"a": int64(1)}})
+	arrives(t, make([]int8, 300_000))
+	many := make(map[int]bool)
+	for i := range 150_000 {
+		many[i] = true
+	}
+	arrives(t, many)
 }
 
 // arrives wants that v is the same when it has been encoded, behind other bytes, and decoded.
@@ -213,6 +220,7 @@ var hostileMessages = map[string][]byte{
 	"empty":             {},
 	"break":             {0xff},
 	"reserved":          {0x1c},
+	"reserved, 16 more": append([]byte{0x1c}, make([]byte, 16)...),
 	"cut head":          {0x1b, 0, 0, 0},
 	"huge array":        {0x9b, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff},
 	"huger array":       {0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},

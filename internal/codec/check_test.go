@@ -49,6 +49,7 @@ type (
 	}
 	embedsUnexported        struct{ shipmentBase }
 	embedsUnexportedPointer struct{ *shipmentBase }
+	HasBig                  struct{ Big big.Int }
 	halfCBOR                struct{ A int }
 	halfJSON                struct{ A int }
 	onlyDecode              struct{ A int }
@@ -126,6 +127,8 @@ func TestChecker(t *testing.T) {
 	accepts[big.Float](t, "big.Float can't be encoded as CBOR: it has only unexported fields", fine)
 	accepts[map[string]big.Int](t, fine, "big.Int can't be encoded as JSON: it has only unexported fields") // no address there
 	accepts[map[string]*big.Int](t, fine, fine)
+	accepts[map[string]struct{ HasBig }](t, fine, ".HasBig.Big: big.Int can't be encoded as JSON")
+	accepts[map[string]struct{ *HasBig }](t, fine, fine) // what a pointer leads to has one
 	accepts[regexp.Regexp](t, "it has only unexported fields", fine)
 	accepts[url.URL](t, fine, "URL.User: url.Userinfo can't be encoded as JSON: it has only unexported fields")
 }

@@ -12,6 +12,7 @@ import (
 // Inheritable is a handle for a child.
 type Inheritable windows.Handle
 
+// Close closes the handle.
 func (h Inheritable) Close() error {
 	return os.NewSyscallError("CloseHandle", windows.CloseHandle(windows.Handle(h)))
 }

@@ -14,10 +14,10 @@ import (
 
 // pretendToUntie makes a used end a bare handle again where the system can't do that.
 func pretendToUntie(t *testing.T) {
-	real := untie
-	t.Cleanup(func() { untie = real })
+	original := untie
+	t.Cleanup(func() { untie = original })
 	untie = func(h windows.Handle) error {
-		_ = real(h)
+		_ = original(h)
 		return nil
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"syscall"
 
 	"github.com/go-gipc/gipc/internal/fd"
@@ -18,9 +19,14 @@ const maxWrite = 1 << 30
 func NewSink(w io.WriteCloser) Sink { return newStreamSink(withoutSIGPIPE(w)) }
 
 // withoutSIGPIPE returns w, or a stand-in with another descriptor if w's is that of stdout or stderr: os.File.Write ends
-// the program by SIGPIPE where one of these is a pipe that nobody reads any more.
+// the program by SIGPIPE where one of these is a pipe that nobody reads any more. A stream that wraps one of them does its
+// own writes, so that it keeps its descriptor, and the program the signal: it must not act on it.
 func withoutSIGPIPE(w io.WriteCloser) io.WriteCloser {
-	if n := fd.Number(w); n != syscall.Stdout && n != syscall.Stderr {
+	if n := descriptor(w); n != syscall.Stdout && n != syscall.Stderr {
+		return w
+	}
+	if _, bare := w.(*os.File); !bare {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // unlike Ignore, it changes nothing for other processes
 		return w
 	}
 	dup, err := fd.Duplicate(w)
@@ -28,6 +34,17 @@ func withoutSIGPIPE(w io.WriteCloser) io.WriteCloser {
 		return w
 	}
 	return &standIn{dup, w}
+}
+
+// descriptor returns that of a stream which has one, or wraps one that has, or -1.
+func descriptor(w io.Writer) (n int) {
+	n = -1
+	if c, ok := w.(syscall.Conn); ok {
+		if rc, err := c.SyscallConn(); err == nil {
+			_ = rc.Control(func(fd uintptr) { n = int(fd) })
+		}
+	}
+	return n
 }
 
 type standIn struct {

@@ -21,7 +21,7 @@ type Frame struct {
 	// Guarded by mu of the Outbound, like all that follows.
 	done       bool // err is the call's result
 	err        error
-	wake       chan struct{} // closed to wake the call; nil while it doesn't sleep
+	wake       chan struct{} // wakes the call, with room for one; nil while it doesn't sleep
 	batch      uint64        // the number of the batch that writes the frame, as begun counts them; 0 while in line
 	start, end int           // the frame's place in its batch
 	cancelled  error         // the ctx error of a call that wants to leave

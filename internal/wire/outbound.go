@@ -30,6 +30,7 @@ type Outbound struct {
 	mu sync.Mutex // guards what follows; unlock lets go of it
 	sending
 	stop    chan struct{} // tells native channels to end; made by the first
+	wake    chan struct{} // for one sleeper, where all have to sleep; nil while it is in use
 	waiters []*waiter
 	ended   bool // the stream is closed
 }
@@ -41,6 +42,9 @@ func NewOutbound(w io.WriteCloser, opts Options) *Outbound {
 	_, ours := w.(fd.End)
 	out.foreign = !ours
 	out.run = out.drain
+	if !out.interruptible {
+		out.wake = make(chan struct{}, 1)
+	}
 	return out
 }
 
@@ -188,18 +192,31 @@ func (out *Outbound) await(ctx context.Context, p *Frame) {
 	}
 }
 
-// sleep waits, without mu, until p is done or until is closed. Its channel is not kept for the next use of p, which may be
-// in another bubble of testing/synctest.
+// sleep waits, without mu, until p is done or until is closed. Its channel is the end's or a new one, and not kept with p:
+// the next use of p may be in another bubble of testing/synctest.
 func (out *Outbound) sleep(p *Frame, until <-chan struct{}) {
-	wake := make(chan struct{})
+	own := out.wake
+	wake := own
+	out.wake = nil
+	if own == nil {
+		wake = make(chan struct{}, 1)
+	}
 	p.wake = wake
 	out.unlock()
+	woken := false
 	select {
 	case <-wake:
+		woken = true
 	case <-until:
 	}
 	out.mu.Lock()
+	if p.done && !woken {
+		<-wake
+	}
 	p.wake = nil
+	if own != nil {
+		out.wake = own
+	}
 }
 
 // drain writes batch after batch until nothing is left.

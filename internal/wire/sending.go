@@ -175,8 +175,7 @@ func (s *sending) finish(p *Frame, err error) {
 	s.ops--
 	p.done, p.err = true, err
 	if p.wake != nil {
-		close(p.wake)
-		p.wake = nil
+		p.wake <- struct{}{}
 	}
 }
 
