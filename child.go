@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -247,11 +246,7 @@ func (c *call) finish(giveUp <-chan struct{}, well bool) error {
 // closeAndWait closes a Writer, with the mark of its end if all went well, and waits until that is in the pipe. Errors say
 // that it was closed or moved, or that its reader is gone: nobody is left to be told.
 func closeAndWait(out *wire.Outbound, well bool) {
-	if well {
-		_ = out.Close()
-	} else {
-		_ = out.CloseUnmarked()
-	}
+	_ = out.Close(well)
 	_ = out.WaitEnd(context.Background())
 }
 
@@ -260,7 +255,7 @@ func closeAndWait(out *wire.Outbound, well bool) {
 func callEntrypoint(c *childSide, call *call) (err error) {
 	returned := false
 	defer func() {
-		if !returned && isGoexit() {
+		if goexits, panics := unwind(); !returned && goexits && !panics {
 			fmt.Fprintln(os.Stderr, "gipc: the entrypoint called runtime.Goexit")
 			c.end(call, errors.New("the entrypoint called runtime.Goexit"))
 		}
@@ -268,23 +263,4 @@ func callEntrypoint(c *childSide, call *call) (err error) {
 	err = call.fn(c.ctx)
 	returned = true
 	return err
-}
-
-// isGoexit says whether a deferred function runs because of runtime.Goexit and not because of a panic, which may have come
-// during a Goexit. (recover could tell, but would spoil the panic's report.)
-func isGoexit() bool {
-	pcs := make([]uintptr, 64)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
-	for {
-		frame, more := frames.Next()
-		switch frame.Function {
-		case "runtime.gopanic":
-			return false
-		case "runtime.Goexit":
-			return true
-		}
-		if !more {
-			return false
-		}
-	}
 }

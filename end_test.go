@@ -297,3 +297,48 @@ var entryChanAndReturn = Register("chan and return", func(ctx context.Context, o
 	}
 	return nil
 })
+
+// TestDeferredCloseTellsWhetherItsFunctionWasDone: a Close that runs because of a panic or of Goexit sends what was accepted,
+// but doesn't say that it was all.
+func TestDeferredCloseTellsWhetherItsFunctionWasDone(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(w *Writer[string])
+		want error
+	}{
+		"returns": {func(w *Writer[string]) { defer w.Close() }, io.EOF},
+		"panics": {func(w *Writer[string]) {
+			defer func() { _ = recover() }()
+			defer w.Close()
+			panic("something failed")
+		}, io.ErrUnexpectedEOF},
+		"calls Goexit": {func(w *Writer[string]) {
+			done := make(chan bool)
+			go func() {
+				defer close(done)
+				defer w.Close()
+				runtime.Goexit()
+			}()
+			<-done
+		}, io.ErrUnexpectedEOF},
+		"tries, and panics": {func(w *Writer[string]) {
+			defer func() { _ = recover() }()
+			defer w.TryClose()
+			panic("something failed")
+		}, io.ErrUnexpectedEOF},
+		"recovers from a panic before": {func(w *Writer[string]) {
+			defer w.Close()
+			func() {
+				defer func() { _ = recover() }()
+				panic("nothing failed")
+			}()
+		}, io.EOF},
+	} {
+		r, w := stringPipe(t)
+		test.Check(t, w.Put(t.Context(), "sent"))
+		c.end(w)
+		test.Equal(t, get(t, t.Context(), r), "sent")
+		if _, err := r.Get(t.Context()); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}

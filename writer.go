@@ -108,7 +108,7 @@ func (w *Writer[T]) feed(ctx context.Context, in <-chan T, stop <-chan struct{})
 // The second Close, and every call after the first, is ErrClosed. An error that matches ErrPeerClosed says that queued
 // messages were lost.
 func (w *Writer[T]) Close() error {
-	return w.wrap(context.Background(), "close", w.out.Close())
+	return w.wrap(context.Background(), "close", w.out.Close(!unwinding()))
 }
 
 // CloseNow closes the end at once. What is queued is dropped, and Puts under way return ErrClosed. The reader gets
@@ -118,7 +118,7 @@ func (w *Writer[T]) CloseNow() error { return w.wrap(context.Background(), "clos
 // TryClose is Close if no call is under way and nothing is queued; otherwise it closes nothing and returns ErrLocked. It
 // waits for nothing but the stream's own Close.
 func (w *Writer[T]) TryClose() error {
-	return w.wrap(context.Background(), "close", w.out.TryClose())
+	return w.wrap(context.Background(), "close", w.out.TryClose(!unwinding()))
 }
 
 // Stats returns counters. It doesn't block, and works on a closed end too.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 	"time"
 
 	"github.com/go-gipc/gipc/internal/stream"
@@ -95,16 +94,12 @@ func (s *sending) failure() error {
 	return s.broken
 }
 
-// Close refuses new calls, waits until the accepted ones are through, and closes the stream behind the mark of its end. It
-// doesn't wait for room for the mark. A Close that runs while its goroutine panics, or is in Goexit, writes no mark: what
-// was to be sent is not all there.
-func (out *Outbound) Close() error { return out.close(false, !unwinding()) }
+// Close refuses new calls, waits until the accepted ones are through, and closes the stream. With mark it writes the mark of
+// the end before, but doesn't wait for room for it: without it the reader knows that something is missing.
+func (out *Outbound) Close(mark bool) error { return out.close(false, mark) }
 
 // TryClose is Close if there is nothing to wait for, and ErrLocked otherwise.
-func (out *Outbound) TryClose() error { return out.close(true, !unwinding()) }
-
-// CloseUnmarked is Close without the mark: somebody has failed, and the reader shall know.
-func (out *Outbound) CloseUnmarked() error { return out.close(false, false) }
+func (out *Outbound) TryClose(mark bool) error { return out.close(true, mark) }
 
 func (out *Outbound) close(ifIdle, mark bool) error {
 	out.mu.Lock()
@@ -218,25 +213,6 @@ func (out *Outbound) WaitEnd(ctx context.Context) error {
 	out.mu.Lock()
 	defer func() { out.unlock() }()
 	return out.wait(ctx, func() bool { return out.ended })
-}
-
-// unwinding says whether the calling goroutine panics, or is in Goexit. (recover could tell, but would end a panic.)
-func unwinding() bool {
-	var pcs [64]uintptr
-	for skip := 2; ; skip += len(pcs) {
-		n := runtime.Callers(skip, pcs[:])
-		frames := runtime.CallersFrames(pcs[:n])
-		for more := n > 0; more; {
-			var frame runtime.Frame
-			frame, more = frames.Next()
-			if frame.Function == "runtime.gopanic" || frame.Function == "runtime.Goexit" {
-				return true
-			}
-		}
-		if n < len(pcs) {
-			return false
-		}
-	}
 }
 
 // BeginFeed counts a native channel whose values are sent until EndFeed: Close waits for it. The channel that it returns is

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"runtime"
 	"testing"
 
 	"github.com/go-gipc/gipc/internal/test"
@@ -74,35 +73,12 @@ func TestHowAWriterEnds(t *testing.T) {
 		end  func(w *writer) error
 		want error
 	}{
-		"Close":         {(*writer).Close, io.EOF},
-		"TryClose":      {(*writer).TryClose, io.EOF},
-		"CloseNow":      {(*writer).CloseNow, io.ErrUnexpectedEOF},
-		"CloseUnmarked": {func(w *writer) error { return w.out.CloseUnmarked() }, io.ErrUnexpectedEOF},
-		"dropped":       {func(w *writer) error { return w.out.stream.Close() }, io.ErrUnexpectedEOF},
-		"moved":         {func(w *writer) error { return moved(w) }, io.ErrUnexpectedEOF},
-		"deferred Close in a panic": {func(w *writer) error {
-			defer func() { _ = recover() }()
-			defer w.Close()
-			panic("something failed")
-		}, io.ErrUnexpectedEOF},
-		"deferred Close in Goexit": {func(w *writer) error {
-			done := make(chan bool)
-			go func() {
-				defer close(done)
-				defer w.Close()
-				runtime.Goexit()
-			}()
-			<-done
-			return nil
-		}, io.ErrUnexpectedEOF},
-		"deferred Close behind a recovered panic": {func(w *writer) error {
-			defer w.Close()
-			func() {
-				defer func() { _ = recover() }()
-				panic("nothing failed")
-			}()
-			return nil
-		}, io.EOF},
+		"Close":          {(*writer).Close, io.EOF},
+		"TryClose":       {(*writer).TryClose, io.EOF},
+		"CloseNow":       {(*writer).CloseNow, io.ErrUnexpectedEOF},
+		"without a mark": {func(w *writer) error { return w.out.Close(false) }, io.ErrUnexpectedEOF},
+		"dropped":        {func(w *writer) error { return w.out.stream.Close() }, io.ErrUnexpectedEOF},
+		"moved":          {func(w *writer) error { return moved(w) }, io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onEachStream(t, func(t *testing.T, s byteStream) {

@@ -182,9 +182,9 @@ func (w *writer) feed(ctx context.Context, from <-chan []byte, stop <-chan struc
 }
 
 func (w *writer) Flush(ctx context.Context) error { return w.out.Flush(ctx) }
-func (w *writer) Close() error                    { return w.out.Close() }
+func (w *writer) Close() error                    { return w.out.Close(true) }
 func (w *writer) CloseNow() error                 { return w.out.CloseNow() }
-func (w *writer) TryClose() error                 { return w.out.TryClose() }
+func (w *writer) TryClose() error                 { return w.out.TryClose(true) }
 func (w *writer) Stats() WriteStats               { return w.out.Stats() }
 
 // byteStream is a kind of stream that channels run over.

@@ -1,0 +1,28 @@
+package gipc
+
+import "runtime"
+
+// unwind says whether the calling goroutine is in runtime.Goexit, and whether it panics: during a Goexit it may do both. It
+// looks for them on the stack, because recover would end a panic.
+func unwind() (goexits, panics bool) {
+	var pcs [64]uintptr
+	for skip := 2; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs[:])
+		frames := runtime.CallersFrames(pcs[:n])
+		for more := n > 0; more; {
+			var frame runtime.Frame
+			frame, more = frames.Next()
+			goexits = goexits || frame.Function == "runtime.Goexit"
+			panics = panics || frame.Function == "runtime.gopanic"
+		}
+		if n < len(pcs) {
+			return goexits, panics
+		}
+	}
+}
+
+// unwinding says whether the calling goroutine is being ended: what it was doing is not done.
+func unwinding() bool {
+	goexits, panics := unwind()
+	return goexits || panics
+}
