@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"runtime"
 	"slices"
 	"testing"
 
@@ -133,24 +132,25 @@ func FuzzFrames(f *testing.F) {
 		input := appendFrame(nil, test.Pattern(int(filler))) // moves the tail about the edges of the chunks
 		input = append(input, tail...)
 		want := referenceRead(input, maxMessage)
-		var before, after runtime.MemStats
 		for i, open := range []func(*splitStream) io.ReadCloser{
 			func(s *splitStream) io.ReadCloser { return s },
 			func(s *splitStream) io.ReadCloser { return &withDeadlines{s} },
 		} {
 			for _, copied := range []bool{false, true} {
-				s := &splitStream{rest: bytes.Clone(input), fine: len(tail) + 100, cuts: cuts}
-				r := newReader(open(s), &options{Copied: copied, MaxMessage: maxMessage})
-				runtime.ReadMemStats(&before)
-				got := readAll(t, r, i == 0)
-				runtime.ReadMemStats(&after)
-				if !slices.Equal(got, want) {
-					t.Fatalf("copied %v, stream %T: got %.200q, want %.200q", copied, open(s), got, want)
+				read := func() (reads int) {
+					s := &splitStream{rest: bytes.Clone(input), fine: len(tail) + 100, cuts: cuts}
+					r := newReader(open(s), &options{Copied: copied, MaxMessage: maxMessage})
+					if got := readAll(t, r, i == 0); !slices.Equal(got, want) {
+						t.Fatalf("copied %v, stream %T: got %.200q, want %.200q", copied, open(s), got, want)
+					}
+					test.Check(t, r.Close())
+					return s.reads
 				}
-				if used, most := after.TotalAlloc-before.TotalAlloc, uint64(20*len(input)+500*s.reads+4<<20); used > most {
-					t.Fatalf("%d bytes of stream made it allocate %d", len(input), used)
+				most := uint64(20*len(input) + 500*read() + 4<<20)
+				used := test.Allocates(most, func() { read() })
+				if used > most {
+					t.Fatalf("%d bytes of input made it allocate %d", len(input), used)
 				}
-				test.Check(t, r.Close())
 			}
 		}
 	})
