@@ -2,8 +2,9 @@
 
 BENCHTIME ?= 1s
 FUZZTIME ?= 10s
+MODELTIME ?= 20s
 
-.PHONY: build test race test32 fuzz bench vet walls lint wine ci
+.PHONY: build test race test32 model fuzz bench vet walls lint wine ci
 
 build:
 	go build ./...
@@ -16,6 +17,9 @@ race:
 
 test32:
 	GOARCH=386 go test -short ./...
+
+model:
+	go test ./internal/wire -run "TestModel\$$" -model.time $(MODELTIME)
 
 fuzz:
 	.ci/fuzz $(FUZZTIME)
