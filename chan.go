@@ -12,9 +12,9 @@
 // # Ends
 //
 // All methods of an end may be called from any number of goroutines at once. Each message reaches exactly one Get, whole
-// and in order. Every call that blocks takes a ctx, blocks no OS thread while it waits, and returns promptly when the ctx
-// ends, without harm to the stream: a cancelled Get leaves what it had read for the next one; a cancelled Put has sent
-// nothing, unless its error matches [ErrPartial].
+// and in order. Get, Put and Flush take a ctx, block no OS thread while they wait, and return promptly when the ctx ends. The
+// stream takes no harm: a cancelled Get leaves what it had read for the next one, and a cancelled Put has sent nothing, unless
+// its error matches [ErrPartial]. A Writer's Close takes no ctx: see there.
 //
 // An end belongs to one process. Spawn moves it: from then on it is closed here, and using it is [ErrMoved]. To share work
 // between several children, make a channel for each.
