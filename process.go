@@ -49,14 +49,10 @@ func serve(ctx context.Context, child *proc.Child, opts *SpawnOptions) *Process 
 		ready: make(chan report, 1), health: newHealth(),
 	}
 	child.Serve(&p.group)
-	p.group.Go(func() error {
-		<-p.told // a child may do all it has to before begin knows that it could tell it
-		return nil
-	})
 	p.group.Go(p.readReports)
-	p.group.Go(func() error { return p.stopWhenTold(ctx) })
-
 	go func() {
+		p.stopWhenTold(ctx)
+		<-p.told // a child may do all it has to before begin knows that it could tell it
 		failure := p.group.Wait()
 		child.Release()
 		p.control.close()
