@@ -11,7 +11,7 @@ import (
 
 // Stop ends the child and waits for its end. It asks the child over the control channel: the entrypoint's ctx ends. After
 // three quarters of SpawnOptions.Grace it does as Terminate, and at the end of the grace, or when ctx ends, as
-// Kill. Calling it again, also at the same time, joins the first.
+// Kill. If it had to do either, what the child has started and left in its process group ends with it. Calling it again, also at the same time, joins the first.
 //
 // A ctx that has ended already makes Stop kill at once, without asking. So behind <-ctx.Done() give it another one, such as
 // context.WithoutCancel(ctx): the grace bounds Stop without any ctx.
@@ -65,7 +65,7 @@ func (p *Process) stopWhenTold(ctx context.Context) {
 		return
 	}
 	p.setReason(fmt.Errorf("it did not stop within %v (%w)", p.grace/4*3, reason))
-	_ = p.Terminate() // it may have ended meanwhile
+	_ = p.child.TerminateGroup() // it may have ended meanwhile
 	if p.exitsWithin(time.Until(deadline)) {
 		return
 	}

@@ -14,6 +14,12 @@ func (j *job) kill(*exec.Cmd) error {
 	return os.NewSyscallError("TerminateJobObject", windows.TerminateJobObject(j.handle, exitKilled))
 }
 
+// killGroup ends what is left in the job of a child that has ended.
+func (j *job) killGroup(cmd *exec.Cmd) error { return j.kill(cmd) }
+
+// reapKilled has nothing to do.
+func (job) reapKilled(int) {}
+
 // release is called when the child has ended. What it has started and left behind lives on, as on other systems.
 func (j *job) release() {
 	if j.handle == 0 {

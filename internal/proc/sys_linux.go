@@ -81,6 +81,13 @@ func awaitReadable(pid int) bool {
 	return err == nil && ended
 }
 
+// adoptsOrphans says whether processes whose parents have ended may become this one's children.
+func adoptsOrphans() bool {
+	var subreaper int32
+	err := unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&subreaper)), 0, 0, 0)
+	return os.Getpid() == 1 || err == nil && subreaper != 0
+}
+
 // resetSignals undoes what exec leaves of the parent's ignored signals. Go's runtime respects an inherited SIG_IGN of
 // SIGHUP and SIGINT, and leaves those of job control alone.
 func resetSignals() {
