@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"unicode/utf8"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -86,6 +87,19 @@ func adoptsOrphans() bool {
 	var subreaper int32
 	err := unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&subreaper)), 0, 0, 0)
 	return os.Getpid() == 1 || err == nil && subreaper != 0
+}
+
+// nameProcess makes this process show up under a name in top and ps, instead of as exe. The kernel keeps 15 bytes.
+func nameProcess(name string) {
+	const room = 15
+	if len(name) > room {
+		n := room
+		for n > 0 && !utf8.RuneStart(name[n]) {
+			n--
+		}
+		name = name[:n]
+	}
+	_ = os.WriteFile("/proc/self/comm", []byte(name), 0) // /proc may be missing
 }
 
 // resetSignals undoes what exec leaves of the parent's ignored signals. Go's runtime respects an inherited SIG_IGN of
