@@ -77,9 +77,10 @@ func (p *Process) exitError(failure error) error {
 	case p.last.Failed && e.Code == exitFailed:
 		e.Err = &remoteError{text: p.last.Text, is: p.last.Ctx.asError(), asked: p.last.Asked}
 		e.Asked = p.last.Asked && failure == nil
-	case p.reason != nil && p.last.Failed:
+	case p.reason == nil || known && !p.child.EndedByForce(): // its end is none of our doing
+	case p.last.Failed:
 		e.Err = fmt.Errorf("%w, after its entrypoint had returned: %w", p.reason, &remoteError{text: p.last.Text, is: p.last.Ctx.asError()})
-	case p.reason != nil:
+	default:
 		e.Err = p.reason
 	}
 	switch {

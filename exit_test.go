@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-gipc/gipc/internal/test"
 )
@@ -178,6 +179,33 @@ func TestKillAndTerminateAreToldApart(t *testing.T) {
 		}
 		if code != -int(c.sig) || e.Code != code || e.Signal != os.Signal(c.sig) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: code %d, %v", name, code, err)
+		}
+	}
+}
+
+// A reason to kill a child counts only where the kill ended it.
+func TestKillIsNotBlamedForAnEndOfTheChildsOwn(t *testing.T) {
+	ctx := test.Context(t)
+	ended, end := context.WithCancelCause(ctx)
+	end(errors.New("enough"))
+	for name, kill := range map[string]func(*Process) error{
+		"Kill": (*Process).Kill,
+		"Stop": func(p *Process) error { return p.Stop(ended) },
+	} {
+		own := false
+		for i := 0; i < 2000 && !own; i++ {
+			r, order := stringPipe(t)
+			p := spawnIt(t, entryDeed, deedArgs{Do: "await order", In: r}, nil)
+			test.Check(t, order.Put(ctx, "exit 3"))
+			p.child.Unreaped(func() { p.reason = fmt.Errorf("killed too late (%w)", ended.Err()) })
+			time.Sleep(time.Duration(i) * 10 * time.Microsecond)
+			_ = kill(p) // it may have ended
+			err := p.Wait(ctx)
+			code, _ := p.ExitCode()
+			own = code == 3
+			if own && (errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "kill") || strings.Contains(err.Error(), "stop")) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }

@@ -121,6 +121,12 @@ func (c *Child) Status() (code int, sig os.Signal, known bool) {
 	return code, sig, true
 }
 
+// EndedByForce says, after Exited, whether the child ended as Terminate or Kill end it.
+func (c *Child) EndedByForce() bool {
+	code, _, known := c.Status()
+	return known && (code == codeTerminated || code == codeKilled)
+}
+
 // CrashReport returns what the Go runtime printed when the child crashed, after the end of the group; empty if it did not.
 func (c *Child) CrashReport() []byte { return c.report }
 

@@ -72,6 +72,12 @@ func leadsGroup(pid int) bool {
 	return err == nil && group == pid
 }
 
+// Codes of a child that was ended from here, as exitStatus returns them.
+const (
+	codeTerminated = -int(syscall.SIGTERM)
+	codeKilled     = -int(syscall.SIGKILL)
+)
+
 // exitStatus returns a code of -N for death by signal N.
 func exitStatus(state *os.ProcessState) (code int, sig os.Signal) {
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
