@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-gipc/gipc/internal/test"
 )
@@ -56,6 +57,7 @@ func TestEveryEndIsToldApart(t *testing.T) {
 		"fatal map":       {code: 2, value: "concurrent map ", stack: "gipc.writeConcurrently"},
 		"fatal late":      {code: 2, value: "concurrent map ", stack: "gipc.writeConcurrently"},
 		"fatal stack":     {code: 2, value: "stack overflow", stack: "gipc.overflowing"},
+		"panic huge":      {code: 2, value: strings.Repeat("x", 200<<10), stack: "gipc.init"},
 		"crash many":      {code: 2, value: "boom in a crowd", stack: "gipc.crashAmongMany"},
 	} {
 		t.Run(how, func(t *testing.T) {
@@ -148,6 +150,21 @@ func TestStderrTailIsTheLast16KiB(t *testing.T) {
 	p := spawnIt(t, entryDeed, deedArgs{Do: "stderr", Text: "first\nlast words\n", N: 7}, &SpawnOptions{Stderr: new(bytes.Buffer)})
 	if err := p.Wait(ctx); !strings.HasSuffix(err.Error(), "exited with code 7; its last words: last words") {
 		t.Error(err)
+	}
+}
+
+// An error's text goes into logs; its fields have all.
+func TestErrorTextsAreBounded(t *testing.T) {
+	long := strings.Repeat("é", 1<<20)
+	for name, e := range map[string]*ExitError{
+		"Panic":  {Panic: long},
+		"Err":    {Code: 1, Err: errors.New("x" + long)},
+		"Stderr": {Code: 3, Stderr: []byte(long)},
+	} {
+		text := e.Error()
+		if len(text) > 1200 || !strings.HasSuffix(text, "é…") || !utf8.ValidString(text) {
+			t.Errorf("%s: %d bytes, %.50q", name, len(text), text[len(text)-10:])
+		}
 	}
 }
 
