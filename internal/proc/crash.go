@@ -57,7 +57,9 @@ func (c *crashReport) add(b []byte) {
 	c.behind = append(c.behind[:0], c.behind[searched:]...)
 }
 
-func appendUpTo(kept, b []byte, limit int) []byte { return append(kept, b[:min(len(b), limit-len(kept))]...) }
+func appendUpTo(kept, b []byte, limit int) []byte {
+	return append(kept, b[:min(len(b), limit-len(kept))]...)
+}
 
 func (c *crashReport) bytes() []byte {
 	if c.stacks == nil {
