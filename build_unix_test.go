@@ -153,6 +153,17 @@ func TestProgramsOnDisk(t *testing.T) {
 			t.Error(got)
 		}
 	})
+	t.Run("another build of the same size and time", func(t *testing.T) {
+		then := time.Unix(315532800, 0)
+		one, two := copyOf(t, one), copyOf(t, two)
+		for _, path := range []string{one, two} {
+			test.Check(t, os.Truncate(path, 32<<20)) // what is behind a program does no harm
+			test.Check(t, os.Chtimes(path, then, then))
+		}
+		if got := runSmall(t, ctx, one, "").spawn(t, two); !strings.Contains(got, ErrVersionMismatch.Error()) {
+			t.Error(got)
+		}
+	})
 	t.Run("the same build elsewhere", func(t *testing.T) {
 		if got := runSmall(t, ctx, one, "").spawn(t, copyOf(t, one)); got != "hello from one <nil>" {
 			t.Error(got)

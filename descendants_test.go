@@ -94,6 +94,16 @@ func TestKillEndsTheWholeGroup(t *testing.T) {
 	allGone(t, file)
 }
 
+// A Stop that has to terminate ends them, too.
+func TestStopThatTerminatesEndsTheWholeGroup(t *testing.T) {
+	ctx := test.Context(t)
+	p, file := held(t, ctx, deedArgs{Text: "wait"}, &SpawnOptions{Grace: 200 * time.Millisecond})
+	if p.Stop(ctx) == nil {
+		t.Error("it did as it was asked")
+	}
+	allGone(t, file)
+}
+
 // A grandchild that outlives the child holds no pipe of ours but stdout and stderr, and those for a second.
 func TestGrandchildKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel() // most of it is waiting

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-gipc/gipc/internal/proc"
 )
 
-// ExitError says how a child process ended, if not well. Err is matched through it by errors.Is and errors.As.
+// ExitError says how a child process ended, if not well. Its text has the first KiB of each of the fields, which have more. Err is matched through it by errors.Is and errors.As.
 type ExitError struct {
 	Name   string
 	PID    int
@@ -27,7 +28,7 @@ func (e *ExitError) Error() string {
 	fmt.Fprintf(&b, "gipc: child %s (pid %d) ", e.Name, e.PID)
 	switch {
 	case e.Panic != "":
-		fmt.Fprintf(&b, "crashed: %s", e.Panic)
+		fmt.Fprintf(&b, "crashed: %s", bounded(e.Panic))
 	case e.Signal != nil:
 		fmt.Fprintf(&b, "was ended by signal %d (%v)", -e.Code, e.Signal)
 	case e.Err != nil && e.Code == exitFailed:
@@ -36,14 +37,28 @@ func (e *ExitError) Error() string {
 		fmt.Fprintf(&b, "exited with code %d", e.Code)
 	}
 	if e.Err != nil {
-		fmt.Fprintf(&b, ": %v", e.Err)
+		b.WriteString(": " + bounded(e.Err.Error()))
 	} else if last := lastLine(e.Stderr); last != "" && e.Panic == "" {
-		fmt.Fprintf(&b, "; its last words: %s", last)
+		fmt.Fprintf(&b, "; its last words: %s", bounded(last))
 	}
 	return b.String()
 }
 
 func (e *ExitError) Unwrap() error { return e.Err }
+
+// maxErrorText is how much of a child's text stands in an error's, in bytes.
+const maxErrorText = 1 << 10
+
+func bounded(text string) string {
+	if len(text) <= maxErrorText {
+		return text
+	}
+	n := maxErrorText
+	for n > maxErrorText-utf8.UTFMax && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + "…"
+}
 
 func lastLine(text []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
@@ -77,9 +92,10 @@ func (p *Process) exitError(failure error) error {
 	case p.last.Failed && e.Code == exitFailed:
 		e.Err = &remoteError{text: p.last.Text, is: p.last.Ctx.asError(), asked: p.last.Asked}
 		e.Asked = p.last.Asked && failure == nil
-	case p.reason != nil && p.last.Failed:
+	case p.reason == nil || known && !p.child.EndedByForce(): // its end is none of our doing
+	case p.last.Failed:
 		e.Err = fmt.Errorf("%w, after its entrypoint had returned: %w", p.reason, &remoteError{text: p.last.Text, is: p.last.Ctx.asError()})
-	case p.reason != nil:
+	default:
 		e.Err = p.reason
 	}
 	switch {

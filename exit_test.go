@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"github.com/go-gipc/gipc/internal/test"
 )
@@ -55,6 +57,7 @@ func TestEveryEndIsToldApart(t *testing.T) {
 		"fatal map":       {code: 2, value: "concurrent map ", stack: "gipc.writeConcurrently"},
 		"fatal late":      {code: 2, value: "concurrent map ", stack: "gipc.writeConcurrently"},
 		"fatal stack":     {code: 2, value: "stack overflow", stack: "gipc.overflowing"},
+		"panic huge":      {code: 2, value: strings.Repeat("x", 200<<10), stack: "gipc.init"},
 		"crash many":      {code: 2, value: "boom in a crowd", stack: "gipc.crashAmongMany"},
 	} {
 		t.Run(how, func(t *testing.T) {
@@ -150,6 +153,21 @@ func TestStderrTailIsTheLast16KiB(t *testing.T) {
 	}
 }
 
+// An error's text goes into logs; its fields have all.
+func TestErrorTextsAreBounded(t *testing.T) {
+	long := strings.Repeat("é", 1<<20)
+	for name, e := range map[string]*ExitError{
+		"Panic":  {Panic: long},
+		"Err":    {Code: 1, Err: errors.New("x" + long)},
+		"Stderr": {Code: 3, Stderr: []byte(long)},
+	} {
+		text := e.Error()
+		if len(text) > 1200 || !strings.HasSuffix(text, "é…") || !utf8.ValidString(text) {
+			t.Errorf("%s: %d bytes, %.50q", name, len(text), text[len(text)-10:])
+		}
+	}
+}
+
 func TestKillAndTerminateAreToldApart(t *testing.T) {
 	ctx := test.Context(t)
 	for name, c := range map[string]struct {
@@ -178,6 +196,33 @@ func TestKillAndTerminateAreToldApart(t *testing.T) {
 		}
 		if code != -int(c.sig) || e.Code != code || e.Signal != os.Signal(c.sig) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: code %d, %v", name, code, err)
+		}
+	}
+}
+
+// A reason to kill a child counts only where the kill ended it.
+func TestKillIsNotBlamedForAnEndOfTheChildsOwn(t *testing.T) {
+	ctx := test.Context(t)
+	ended, end := context.WithCancelCause(ctx)
+	end(errors.New("enough"))
+	for name, kill := range map[string]func(*Process) error{
+		"Kill": (*Process).Kill,
+		"Stop": func(p *Process) error { return p.Stop(ended) },
+	} {
+		own := false
+		for i := 0; i < 2000 && !own; i++ {
+			r, order := stringPipe(t)
+			p := spawnIt(t, entryDeed, deedArgs{Do: "await order", In: r}, nil)
+			test.Check(t, order.Put(ctx, "exit 3"))
+			p.child.Unreaped(func() { p.reason = fmt.Errorf("killed too late (%w)", ended.Err()) })
+			time.Sleep(time.Duration(i) * 10 * time.Microsecond)
+			_ = kill(p) // it may have ended
+			err := p.Wait(ctx)
+			code, _ := p.ExitCode()
+			own = code == 3
+			if own && (errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "kill") || strings.Contains(err.Error(), "stop")) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }

@@ -49,14 +49,10 @@ func serve(ctx context.Context, child *proc.Child, opts *SpawnOptions) *Process 
 		ready: make(chan report, 1), health: newHealth(),
 	}
 	child.Serve(&p.group)
-	p.group.Go(func() error {
-		<-p.told // a child may do all it has to before begin knows that it could tell it
-		return nil
-	})
 	p.group.Go(p.readReports)
-	p.group.Go(func() error { return p.stopWhenTold(ctx) })
-
 	go func() {
+		p.stopWhenTold(ctx)
+		<-p.told // a child may do all it has to before begin knows that it could tell it
 		failure := p.group.Wait()
 		child.Release()
 		p.control.close()
@@ -140,7 +136,8 @@ func (p *Process) Terminate() error { return p.child.Terminate() }
 // descendants, with exit code 137. It doesn't wait. os.ErrProcessDone says that the child had ended.
 func (p *Process) Kill() error { return p.KillCause(errors.New("killed by Kill")) }
 
-// KillCause is Kill with a reason, which the child's ExitError wraps if nothing else ended it before.
+// KillCause is Kill with a reason, which the child's ExitError wraps if the kill ended it: not if it failed, crashed or exited by
+// itself at that moment.
 func (p *Process) KillCause(cause error) error {
 	p.setReason(cause)
 	return p.child.Kill()

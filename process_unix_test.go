@@ -6,7 +6,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -95,4 +98,17 @@ func TestExitCodeIsUnknownWhereTheSystemReaps(t *testing.T) {
 		t.Error(got)
 	}
 	test.Check(t, p.Wait(ctx))
+}
+
+func TestProcessIsNamed(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the name is that of the program's file")
+	}
+	ctx := test.Context(t)
+	for name, want := range map[string]string{"": "deed", "ein Würfelbecher": "ein Würfelbech", "fourteen bytesé": "fourteen bytes"} {
+		p := upChild(t, ctx, "ignore ctx", &SpawnOptions{Name: name})
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", p.PID()))
+		test.Check(t, err)
+		test.Equal(t, strings.TrimSuffix(string(comm), "\n"), want)
+	}
 }

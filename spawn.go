@@ -18,7 +18,8 @@ const (
 
 // SpawnOptions say how a child process runs. The zero value, and nil, are good.
 type SpawnOptions struct {
-	// Name stands in errors, logs and the process's title (argv[0]). "": the entrypoint's name.
+	// Name stands in errors, logs and the process's title (argv[0]). On Linux its first 15 bytes are also what top and ps show.
+	// "": the entrypoint's name.
 	Name string
 
 	// Env is the child's environment, as "KEY=value". nil: the parent's.

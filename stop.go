@@ -11,7 +11,7 @@ import (
 
 // Stop ends the child and waits for its end. It asks the child over the control channel: the entrypoint's ctx ends. After
 // three quarters of SpawnOptions.Grace it does as Terminate, and at the end of the grace, or when ctx ends, as
-// Kill. Calling it again, also at the same time, joins the first.
+// Kill. If it had to do either, what the child has started and left in its process group ends with it. Calling it again, also at the same time, joins the first.
 //
 // A ctx that has ended already makes Stop kill at once, without asking. So behind <-ctx.Done() give it another one, such as
 // context.WithoutCancel(ctx): the grace bounds Stop without any ctx.
@@ -36,12 +36,13 @@ func (p *Process) Stop(ctx context.Context) error {
 	return p.err
 }
 
-// stopWhenTold stops the child when there is a reason to: first it asks, then it terminates, then it kills.
-func (p *Process) stopWhenTold(ctx context.Context) error {
+// stopWhenTold stops the child when there is a reason to: first it asks, then it terminates, then it kills. It
+// returns when the child is reaped, or is killed.
+func (p *Process) stopWhenTold(ctx context.Context) {
 	var reason error
 	select {
 	case <-p.child.Exited():
-		return nil
+		return
 	case <-p.asked:
 		reason = errors.New("asked to stop")
 	case <-ctx.Done():
@@ -53,7 +54,7 @@ func (p *Process) stopWhenTold(ctx context.Context) error {
 	select {
 	case <-p.told: // else the child would take the order for what begin tells it
 	case <-p.child.Exited():
-		return nil
+		return
 	}
 	deadline := time.Now().Add(p.grace)
 	sendCtx, cancel := context.WithDeadline(p.child.Served(), deadline)
@@ -61,16 +62,15 @@ func (p *Process) stopWhenTold(ctx context.Context) error {
 	_ = p.control.send(sendCtx, order{Stop: true}) // a child that can't be asked is terminated
 
 	if p.exitsWithin(time.Until(deadline) / 4 * 3) {
-		return nil
+		return
 	}
 	p.setReason(fmt.Errorf("it did not stop within %v (%w)", p.grace/4*3, reason))
-	_ = p.Terminate() // it may have ended meanwhile
+	_ = p.child.TerminateGroup() // it may have ended meanwhile
 	if p.exitsWithin(time.Until(deadline)) {
-		return nil
+		return
 	}
 	p.setReason(fmt.Errorf("it did not stop within %v (%w)", p.grace, reason))
 	_ = p.child.Kill() // likewise
-	return nil
 }
 
 // endsSoon waits for the end of a child that was killed, and of all that serves it. False says that not even the kill ended

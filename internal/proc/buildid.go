@@ -3,7 +3,6 @@ package proc
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
@@ -21,11 +20,7 @@ func identify() string {
 	if err != nil {
 		return ""
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return ""
-	}
-	return fmt.Sprint(info.Size(), info.ModTime().UnixNano())
+	return identifyFile(path)
 }
 
 // BuildID is the ID that the Go linker wrote into the executable, or, where it was told not to, what the module system

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-gipc/gipc/internal/test"
 )
@@ -40,6 +41,23 @@ func TestBuildIDIsTheLinkers(t *testing.T) {
 	}
 	test.Equal(t, BuildID(), id)
 	test.Equal(t, findID(content), id)
+}
+
+// Builds that can be reproduced often have the same times.
+func TestFilesOfEqualSizeAndTimeAreTold(t *testing.T) {
+	dir, then := t.TempDir(), time.Unix(0, 0)
+	ids := map[string]string{}
+	for _, name := range []string{"one", "two"} {
+		path := filepath.Join(dir, name)
+		test.Check(t, os.WriteFile(path, []byte(name), 0o666))
+		test.Check(t, os.Chtimes(path, then, then))
+		ids[identifyFile(path)] = name
+		test.Equal(t, ids[identifyFile(path)], name)
+	}
+	if len(ids) != 2 || ids[""] != "" {
+		t.Errorf("%q", ids)
+	}
+	test.Equal(t, identifyFile(filepath.Join(dir, "three")), "")
 }
 
 func TestFileIDIsTheFiles(t *testing.T) {

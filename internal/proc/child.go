@@ -32,6 +32,7 @@ type Child struct {
 	mu     sync.Mutex
 	job    job
 	reaped bool // the pid may belong to another process
+	doomed bool // what is left of the child's group ends with it
 
 	state  *os.ProcessState // written before exited is closed; nil if the OS didn't tell
 	report []byte           // of a crash; written by the group
@@ -71,21 +72,34 @@ func (c *Child) reap() error {
 	ended := awaitExit(c.pid)
 	if ended { // else this may take long
 		c.mu.Lock()
+		c.killDoomed()
 	}
 	state, err := c.cmd.Process.Wait()
 	if !ended {
 		c.mu.Lock()
+		c.killDoomed()
 	}
 	c.reaped = true
 	if err != nil { // somebody else has reaped it
 		_ = c.cmd.Process.Release()
 	}
+	doomed, job := c.doomed, c.job
 	c.job.release()
 	c.mu.Unlock()
 	c.state = state
 	close(c.exited)
 	c.drain = time.AfterFunc(DrainDelay, c.cancel)
+	if doomed {
+		job.reapKilled(c.pid)
+	}
 	return err
+}
+
+// killDoomed is called with the lock held.
+func (c *Child) killDoomed() {
+	if c.doomed {
+		_ = c.job.killGroup(c.cmd) // nobody may be left in it
+	}
 }
 
 // PID returns the child's process id.
@@ -107,6 +121,12 @@ func (c *Child) Status() (code int, sig os.Signal, known bool) {
 	return code, sig, true
 }
 
+// EndedByForce says, after Exited, whether the child ended as Terminate or Kill end it.
+func (c *Child) EndedByForce() bool {
+	code, _, known := c.Status()
+	return known && (code == codeTerminated || code == codeKilled)
+}
+
 // CrashReport returns what the Go runtime printed when the child crashed, after the end of the group; empty if it did not.
 func (c *Child) CrashReport() []byte { return c.report }
 
@@ -121,8 +141,21 @@ func (c *Child) Stderr() []byte {
 // Terminate asks the operating system to end the child.
 func (c *Child) Terminate() error { return c.signal((*job).terminate) }
 
+// TerminateGroup does so, and kills what is left of its group when the child has ended.
+func (c *Child) TerminateGroup() error {
+	return c.signal(func(j *job, cmd *exec.Cmd) error {
+		c.doomed = true
+		return j.terminate(cmd)
+	})
+}
+
 // Kill ends the child and its group.
-func (c *Child) Kill() error { return c.signal((*job).kill) }
+func (c *Child) Kill() error {
+	return c.signal(func(j *job, cmd *exec.Cmd) error {
+		c.doomed = true
+		return j.kill(cmd)
+	})
+}
 
 // Signal sends sig to the child alone.
 func (c *Child) Signal(sig os.Signal) error {

@@ -6,22 +6,70 @@ import (
 	"strings"
 )
 
-// maxCrash is how much of a crash report is kept, in bytes. The crashed goroutine comes first.
+// maxCrash is how much of a crash report is kept, in bytes: as much of the text as of the stacks behind it. The crashed
+// goroutine's comes first.
 const maxCrash = 256 << 10
+
+// stackMark begins a stack, in a line that the text has no equal of: the runtime indents the text's further lines.
+const stackMark = "\ngoroutine "
+
+// crashReport is what is kept of what the runtime prints.
+type crashReport struct {
+	text   []byte
+	behind []byte // the text, still to be searched for the mark
+	stacks []byte
+}
 
 // readCrash reads what the runtime printed, up to the end of the child; what is above maxCrash is read and dropped, so
 // that a crashing child never waits.
 func readCrash(r io.Reader) (kept []byte, err error) {
+	c := crashReport{behind: []byte("\n")} // so that a stack may come first
+	err = c.readFrom(r)
+	return c.bytes(), err
+}
+
+func (c *crashReport) readFrom(r io.Reader) (err error) {
 	buf := make([]byte, 4096) // held for as long as the child lives
 	for err == nil {
 		var n int
 		n, err = r.Read(buf)
-		kept = append(kept, buf[:min(n, maxCrash-len(kept))]...)
+		c.add(buf[:n])
 	}
 	if err == io.EOF {
 		err = nil
 	}
-	return kept, err
+	return err
+}
+
+func (c *crashReport) add(b []byte) {
+	if c.stacks != nil {
+		c.stacks = appendUpTo(c.stacks, b, maxCrash)
+		return
+	}
+	c.behind = append(c.behind, b...)
+	mark := bytes.Index(c.behind, []byte(stackMark))
+	searched := max(0, len(c.behind)-len(stackMark)+1)
+	if mark >= 0 {
+		searched = mark + 1
+		c.stacks = appendUpTo(nil, c.behind[searched:], maxCrash)
+	}
+	c.text = appendUpTo(c.text, c.behind[:searched], 1+maxCrash)
+	c.behind = append(c.behind[:0], c.behind[searched:]...)
+}
+
+func appendUpTo(kept, b []byte, limit int) []byte {
+	return append(kept, b[:min(len(b), limit-len(kept))]...)
+}
+
+func (c *crashReport) bytes() []byte {
+	if c.stacks == nil {
+		return appendUpTo(c.text, c.behind, 1+maxCrash)[1:]
+	}
+	kept := c.text
+	if kept[len(kept)-1] != '\n' { // it was cut
+		kept = append(kept, '\n')
+	}
+	return append(kept, c.stacks...)[1:]
 }
 
 // unnamedCrash is the value of a fatal error whose text is unknown.
@@ -51,7 +99,7 @@ const (
 // parseCrash splits a report of Go's runtime into the panic's value, or the fatal error, and the stack of its goroutine.
 func parseCrash(text []byte) (value string, stack []byte) {
 	head, stack := text, []byte(nil)
-	if i := bytes.Index(append([]byte("\n"), text...), []byte("\ngoroutine ")); i >= 0 {
+	if i := bytes.Index(append([]byte("\n"), text...), []byte(stackMark)); i >= 0 {
 		head, stack = text[:i], text[i:]
 	}
 	if i := bytes.Index(stack, []byte("\n\n")); i >= 0 {

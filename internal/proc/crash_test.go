@@ -3,6 +3,7 @@ package proc
 import (
 	"bytes"
 	"io"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -39,6 +40,31 @@ func TestCrashReportIsReadToItsEndAndKeptUpToItsLimit(t *testing.T) {
 	test.Is(t, err, iotest.ErrTimeout)
 	test.Equal(t, string(kept), "c")
 }
+
+// A long text leaves the stack its room, wherever the reads cut them.
+func TestStackBehindALongTextIsKept(t *testing.T) {
+	const stack = "goroutine 7 [running]:\nmain.main()\n\t/x.go:1\n"
+	for _, size := range []int{10, 4000, maxCrash - 30, maxCrash - 1, maxCrash, 2 << 20} {
+		value := strings.Repeat("x", size)
+		report := "panic: " + value + "\n\n" + stack + "\ngoroutine 8 [select]:\n" + strings.Repeat("other\n", maxCrash)
+		for name, r := range map[string]io.Reader{"whole": strings.NewReader(report), "odd": &oddReader{strings.NewReader(report)}} {
+			kept, err := readCrash(r)
+			test.Check(t, err)
+			got, gotStack := ExplainCrash(kept, nil)
+			if want := value[:min(size, maxCrash-len("panic: "))]; got != want || string(gotStack) != stack {
+				t.Errorf("%d, %s: %d bytes of value, stack %.50q", size, name, len(got), gotStack)
+			}
+			if len(kept) > 2*maxCrash+1 {
+				t.Errorf("%d bytes are kept", len(kept))
+			}
+		}
+	}
+}
+
+// oddReader reads seven bytes at a time.
+type oddReader struct{ io.Reader }
+
+func (r *oddReader) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(7, len(p))]) }
 
 func TestExplainCrash(t *testing.T) {
 	const stack = "goroutine 7 [running]:\nmain.main()\n\t/x.go:1\n"

@@ -11,8 +11,14 @@ import (
 
 // kill ends a child that is not reaped yet, and its descendants.
 func (j *job) kill(*exec.Cmd) error {
-	return os.NewSyscallError("TerminateJobObject", windows.TerminateJobObject(j.handle, exitKilled))
+	return os.NewSyscallError("TerminateJobObject", windows.TerminateJobObject(j.handle, codeKilled))
 }
+
+// killGroup ends what is left in the job of a child that has ended.
+func (j *job) killGroup(cmd *exec.Cmd) error { return j.kill(cmd) }
+
+// reapKilled has nothing to do.
+func (job) reapKilled(int) {}
 
 // release is called when the child has ended. What it has started and left behind lives on, as on other systems.
 func (j *job) release() {
@@ -27,13 +33,13 @@ func (j *job) release() {
 	*j = job{}
 }
 
-func (j *job) terminate(*exec.Cmd) error { return j.endChild(exitTerminated) }
+func (j *job) terminate(*exec.Cmd) error { return j.endChild(codeTerminated) }
 
 func (j *job) signal(_ *exec.Cmd, sig os.Signal) error {
 	if sig != os.Kill {
 		return fmt.Errorf("signal %v: Windows has only os.Kill: %w", sig, errors.ErrUnsupported)
 	}
-	return j.endChild(exitKilled)
+	return j.endChild(codeKilled)
 }
 
 // endChild ends the child alone.

@@ -57,5 +57,6 @@ func inherit() (fds []uintptr, ok bool, err error) {
 		return nil, false, errors.New("too few descriptors")
 	}
 	resetSignals()
+	nameProcess(os.Args[0])
 	return fds, true, nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,11 +26,33 @@ func (job) start(cmd *exec.Cmd) error { return cmd.Start() }
 func (job) release() {}
 
 // kill kills the group that was made for a child that is not reaped yet, and the child, which may have left the group.
-func (job) kill(cmd *exec.Cmd) error {
-	if a := cmd.SysProcAttr; a != nil && (a.Setpgid && a.Pgid == 0 || a.Setsid) {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // nobody may be left in it
-	}
+func (j job) kill(cmd *exec.Cmd) error {
+	_ = j.killGroup(cmd) // nobody may be left in it
 	return cmd.Process.Kill()
+}
+
+// killGroup kills the group that was made for a child.
+func (job) killGroup(cmd *exec.Cmd) error {
+	if a := cmd.SysProcAttr; a != nil && (a.Setpgid && a.Pgid == 0 || a.Setsid) {
+		return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	return nil
+}
+
+// reapKilled reaps the members of a killed group, after its leader. Where this process is the first of a container, or a
+// subreaper, they become its children; elsewhere there are none. As long as there is one, the group's number isn't reused.
+func (job) reapKilled(group int) {
+	if !adoptsOrphans() {
+		return
+	}
+	for deadline := time.Now().Add(DrainDelay); time.Now().Before(deadline); {
+		switch pid, err := unix.Wait4(-group, nil, unix.WNOHANG, nil); {
+		case err != nil && err != unix.EINTR: // there are none
+			return
+		case err == nil && pid == 0: // it is about to end
+			time.Sleep(time.Millisecond)
+		}
+	}
 }
 
 func (job) terminate(cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -48,6 +71,12 @@ func leadsGroup(pid int) bool {
 	group, err := unix.Getpgid(pid)
 	return err == nil && group == pid
 }
+
+// Codes of a child that was ended from here, as exitStatus returns them.
+const (
+	codeTerminated = -int(syscall.SIGTERM)
+	codeKilled     = -int(syscall.SIGKILL)
+)
 
 // exitStatus returns a code of -N for death by signal N.
 func exitStatus(state *os.ProcessState) (code int, sig os.Signal) {

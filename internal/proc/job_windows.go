@@ -25,8 +25,8 @@ var ownJob windows.Handle
 
 // Exit codes of a child that was ended from here: what a Unix shell shows for SIGTERM and SIGKILL.
 const (
-	exitTerminated = 128 + 15
-	exitKilled     = 128 + 9
+	codeTerminated = 128 + 15
+	codeKilled     = 128 + 9
 )
 
 // newJob makes a job for a command's child, and a process group, so that Ctrl-C reaches the parent alone.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"unicode/utf8"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -41,14 +42,64 @@ var executablePath = sync.OnceValues(func() (string, error) {
 	return "", errors.New("the program's path is unknown: mount /proc")
 })
 
-// awaitExit waits until a child has ended, and leaves it to be reaped: until then its pid is not used again.
+// awaitExit waits until a child has ended, and leaves it to be reaped: until then its pid is not used again. It takes a thread
+// only on kernels before Linux 5.3, or without descriptors left.
 func awaitExit(pid int) bool {
+	if awaitReadable(pid) {
+		return true
+	}
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if err != unix.EINTR {
 			return err == nil
 		}
 	}
+}
+
+// awaitReadable waits, in Go's poller, until the process's descriptor says that it has ended. It returns false if it can't.
+func awaitReadable(pid int) bool {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return false
+	}
+	if err := unix.SetNonblock(pidfd, true); err != nil { // for os.NewFile
+		_ = unix.Close(pidfd)
+		return false
+	}
+	f := os.NewFile(uintptr(pidfd), "pidfd")
+	defer f.Close()
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	ended := false
+	err = conn.Read(func(pidfd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		ended = n == 1 && fds[0].Revents&unix.POLLIN != 0
+		return ended || err != nil
+	})
+	return err == nil && ended
+}
+
+// adoptsOrphans says whether processes whose parents have ended may become this one's children.
+func adoptsOrphans() bool {
+	var subreaper int32
+	err := unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&subreaper)), 0, 0, 0)
+	return os.Getpid() == 1 || err == nil && subreaper != 0
+}
+
+// nameProcess makes this process show up under a name in top and ps, instead of as exe. The kernel keeps 15 bytes.
+func nameProcess(name string) {
+	const room = 15
+	if len(name) > room {
+		n := room
+		for n > 0 && !utf8.RuneStart(name[n]) {
+			n--
+		}
+		name = name[:n]
+	}
+	_ = os.WriteFile("/proc/self/comm", []byte(name), 0) // /proc may be missing
 }
 
 // resetSignals undoes what exec leaves of the parent's ignored signals. Go's runtime respects an inherited SIG_IGN of
