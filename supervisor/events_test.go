@@ -38,6 +38,18 @@ func (r *recorder) kinds() (list []string) {
 	return list
 }
 
+// delays returns how long a child's restarts were put off.
+func (r *recorder) delays(child string) (list []time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e.Kind == EventRestarting && e.Child == child {
+			list = append(list, e.Delay)
+		}
+	}
+	return list
+}
+
 func TestSupervisorEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, r := newFakes(), &recorder{}
