@@ -44,13 +44,14 @@ type ChildSpec struct {
 // Child describes a child that runs e. The Supervisor calls args before every start of it, so that each incarnation has
 // channels of its own.
 //
-// The ctx that args gets ends when this incarnation is asked to stop, and when it has ended. It suits goroutines that args
-// starts to serve the incarnation; context.Cause tells why. Args should return soon once ctx has ended: the Supervisor
-// can't stop while it runs. Calls for different children may run at the same time. A panic in it ends the program.
+// The ctx that args gets ends when this incarnation is asked to stop, and when it has ended. Context.Cause tells why. Pass the
+// ctx to the goroutines that args starts to serve the incarnation. Args should return soon after ctx has ended, because the
+// Supervisor can't stop while args runs. Calls for different children may run at the same time. A panic in args ends the
+// program.
 //
-// The ends and files in what args returns belong to the Supervisor: they move to the child, or, but for those in unexported
-// fields, are closed if it can't be started. An error from args, as any error of a start, is a failure of the child and is
-// treated as its death would be.
+// The ends and files in what args returns belong to the Supervisor, even if args returns an error beside them. They move to
+// the child. If the child can't be started they are closed, but for those in unexported fields. An error from args, and any
+// other error of a start, is a failure of the child: the Supervisor treats it as it treats a crash.
 func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), opts *ChildOptions) ChildSpec {
 	var c ChildSpec
 	if opts != nil {
@@ -83,6 +84,7 @@ func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), 
 	c.start = func(ctx context.Context, name string) (incarnation, error) {
 		a, err := args(ctx)
 		if err != nil {
+			gipc.CloseEnds(a)
 			return nil, fmt.Errorf("arguments of child %s: %w", name, err)
 		}
 		o := c.spawn
