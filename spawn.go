@@ -28,15 +28,20 @@ type SpawnOptions struct {
 	// Dir is the child's working directory. "": the parent's.
 	Dir string
 
-	// Stdin is copied to the child by a goroutine, unless it is an *os.File. nil: the null device. A goroutine that is
-	// blocked in its Read when the child ends stays there until that Read returns. A child has its own process group, so
-	// that a terminal that it reads from directly stops it (SIGTTIN) on Unix.
+	// Stdin is the child's standard input. nil: the null device. An *os.File is given to the child; any other reader is copied
+	// by a goroutine. If that goroutine is blocked in Read when the child ends, it stays there until Read returns.
+	//
+	// A child is in a process group of its own. On Unix a child that reads from the terminal directly is therefore stopped, by
+	// SIGTTIN. To let it read the terminal, hide the file: struct{ io.Reader }{os.Stdin}.
 	Stdin io.Reader
 
-	// Stdout and Stderr get the child's output from a goroutine of their own, unless they are *os.File; if writing to
-	// one fails, the output is dropped, the child goes on, and Wait returns the error, as it does if one still blocks
-	// two seconds after the child's end. nil: the parent's. The end of what went through Stderr is kept for
-	// ExitError.Stderr. Where both are the same writer, one goroutine writes all to it, in the child's order.
+	// Stdout and Stderr are the child's standard output and error. nil: the parent's. An *os.File is given to the child; any
+	// other writer is called by a goroutine. If Stdout and Stderr are the same writer, one goroutine calls it, and it gets
+	// all output in the child's order.
+	//
+	// If a Write fails, the rest of the output is dropped, the child goes on, and Wait returns the error. When the child has
+	// ended, each Write may take a second; Wait returns an error if one takes longer. The end of what went through a Stderr
+	// that is no *os.File is kept for ExitError.Stderr.
 	Stdout, Stderr io.Writer
 
 	// Grace is the time from asking the child to stop to killing it. After three quarters of it the child is terminated as

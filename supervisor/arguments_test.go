@@ -128,3 +128,21 @@ func TestSupervisorClosesTheEndsOfArgumentsThatCantMove(t *testing.T) {
 		test.Check(t, r.Close())
 	}
 }
+
+// What args returns beside an error belongs to the Supervisor, too.
+func TestSupervisorClosesTheEndsOfArgumentsThatFailed(t *testing.T) {
+	ctx := test.Context(t)
+	s, _ := superviseIt(t, Options{MaxRestarts: -1})
+	why := errors.New("no worker")
+	var peer *gipc.Reader[string]
+	test.Check(t, s.Start(Child(entryDeed, func(context.Context) (deedArgs, error) {
+		r, w, err := gipc.Pipe[string](nil)
+		peer = r
+		return deedArgs{Out: w}, errors.Join(err, why)
+	}, nil)))
+	test.Is(t, s.Wait(), why)
+	if _, err := peer.Get(ctx); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the other end of what was not handed over: %v", err)
+	}
+	test.Check(t, peer.Close())
+}

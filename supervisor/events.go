@@ -94,15 +94,16 @@ func (e Event) log(l *slog.Logger) {
 // maxEvents is how many events wait for a slow OnEvent or Logger before further ones are dropped.
 const maxEvents = 1024
 
-// eventPatience is how long the Supervisor waits at its end for a slow OnEvent or Logger.
+// eventPatience is how long the Supervisor waits at its end for one call of a slow OnEvent or Logger.
 const eventPatience = time.Second
 
-// reporter hands events to user code in a goroutine of its own, so that the supervisor never waits for it. Its methods
-// belong to the supervisor's goroutine.
+// reporter hands events to user code in a goroutine of its own, so that the supervisor never waits for it. Only the supervisor's
+// goroutine calls report and finish.
 type reporter struct {
-	queue   chan Event // nil: nobody wants events
-	done    chan struct{}
-	dropped int
+	queue    chan Event    // nil: nobody wants events
+	returned chan struct{} // holds something when a call of user code has returned
+	done     chan struct{} // closed when all events are delivered
+	dropped  int
 }
 
 func newReporter(onEvent func(Event), logger *slog.Logger) *reporter {
@@ -110,19 +111,28 @@ func newReporter(onEvent func(Event), logger *slog.Logger) *reporter {
 	if onEvent == nil && logger == nil {
 		return r
 	}
-	r.queue, r.done = make(chan Event, maxEvents), make(chan struct{})
+	r.queue, r.returned, r.done = make(chan Event, maxEvents), make(chan struct{}, 1), make(chan struct{})
 	go func() {
 		defer close(r.done)
 		for e := range r.queue {
 			if logger != nil {
 				e.log(logger)
+				r.noteReturn()
 			}
 			if onEvent != nil {
 				onEvent(e)
+				r.noteReturn()
 			}
 		}
 	}()
 	return r
+}
+
+func (r *reporter) noteReturn() {
+	select {
+	case r.returned <- struct{}{}:
+	default:
+	}
 }
 
 func (r *reporter) report(e Event) {
@@ -138,8 +148,8 @@ func (r *reporter) report(e Event) {
 	}
 }
 
-// finish reports the last event and waits until all are delivered, but not for ever: user code may hang, or be waiting
-// for the supervisor's end itself.
+// finish reports the last event and waits until all are delivered. It gives up when one call of user code takes longer than
+// eventPatience: that code may hang, or be waiting for the supervisor's end itself.
 func (r *reporter) finish(last Event) {
 	if r.queue == nil {
 		return
@@ -147,15 +157,20 @@ func (r *reporter) finish(last Event) {
 	patience := time.NewTimer(eventPatience)
 	defer patience.Stop()
 	last.Time, last.Dropped = time.Now(), r.dropped
-	select {
-	case r.queue <- last:
-	case <-patience.C:
-		close(r.queue)
-		return
-	}
-	close(r.queue)
-	select {
-	case <-r.done:
-	case <-patience.C:
+	for queue := r.queue; ; {
+		select {
+		case queue <- last:
+			close(queue)
+			queue = nil
+		case <-r.returned:
+			patience.Reset(eventPatience)
+		case <-r.done:
+			return
+		case <-patience.C:
+			if queue != nil {
+				close(queue)
+			}
+			return
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // recorder collects events.
@@ -34,6 +35,18 @@ func (r *recorder) kinds() (list []string) {
 	defer r.mu.Unlock()
 	for _, e := range r.events {
 		list = append(list, fmt.Sprintf("%v %s", e.Kind, e.Child))
+	}
+	return list
+}
+
+// delays returns how long a child's restarts were put off.
+func (r *recorder) delays(child string) (list []time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e.Kind == EventRestarting && e.Child == child {
+			list = append(list, e.Delay)
+		}
 	}
 	return list
 }
@@ -107,6 +120,25 @@ func TestSupervisorEventsNeverBlock(t *testing.T) {
 		if n := len(r.events); n != maxEvents+1 {
 			t.Errorf("%d events were delivered", n)
 		}
+	})
+}
+
+// A slow callback gets all events before Wait returns, however long they take together.
+func TestSupervisorWaitsForASlowOnEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, r := newFakes(), &recorder{}
+		s := fakeSupervisor(t.Context(), &Options{
+			MaxRestarts: 60, Backoff: Backoff{Min: 1, Max: 1},
+			OnEvent: func(e Event) { time.Sleep(20 * time.Millisecond); r.add(e) },
+		})
+		test.Check(t, s.Start(f.spec("a", plan{run: crash})))
+		var gaveUp *GaveUpError
+		if err := s.Wait(); !errors.As(err, &gaveUp) {
+			t.Error(err)
+		}
+		kinds := r.kinds()
+		test.Equal(t, len(kinds), 61*3+60+2) // starting, ready and exited, then restarting; gave up and stopped
+		test.Equal(t, kinds[len(kinds)-1], "stopped ")
 	})
 }
 

@@ -65,6 +65,7 @@ func (l *loop) exited(c *child, err error) {
 		c.cancel(errEnded)
 	}
 	if c.condemned {
+		c.policy.Ran(ran)
 		l.stopped(c, pid, wasSpawned, err)
 		return
 	}

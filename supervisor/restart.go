@@ -18,8 +18,8 @@ const (
 	// OneForAll stops all other children, in reverse order of their start, and starts all of them again in order.
 	OneForAll
 
-	// RestForOne stops the children that were started after that one, in reverse order, and starts it and them again in
-	// order.
+	// RestForOne stops the children that were started after that one, in reverse order, and starts that one and them again
+	// in order.
 	RestForOne
 )
 
@@ -31,7 +31,7 @@ func (s Strategy) String() string {
 type Restart int
 
 const (
-	// Permanent children are restarted however they ended, also if it was well.
+	// Permanent children are always restarted, even if they ended well.
 	Permanent Restart = iota
 
 	// Transient children are restarted if they failed. One that ended well is done.
@@ -58,12 +58,18 @@ func nameAt(i int, names ...string) string {
 }
 
 // Backoff says how long a Supervisor waits before it restarts a child. The delay doubles from one restart to the next, up
-// to Max; each time, a random part of up to a half is taken off, so that children which failed together don't all come
+// to Max. A random part of up to a half is taken off each delay, so that children which failed together don't all come
 // back at the same moment. The zero value is good.
 type Backoff struct {
-	Min     time.Duration // before the first restart; 0: 100 ms
-	Max     time.Duration // not below Min; 0: 10 s, or Min if that is more
-	Healthy time.Duration // a child that has run for so long starts at Min again; 0: Options.Window
+	// Min is the delay before the first restart. 0: 100 ms.
+	Min time.Duration
+
+	// Max is the longest delay. It must not be below Min. 0: 10 s, or Min if that is more.
+	Max time.Duration
+
+	// Healthy is how long a child must run to count as healthy. When a healthy child ends, the delay before its next
+	// restart is Min again, even if it was stopped because a sibling failed. 0: Options.Window.
+	Healthy time.Duration
 }
 
 const (

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -107,12 +108,7 @@ func TestSupervisorBackoffTimes(t *testing.T) {
 		if want := []time.Duration{0, 100 * ms, 300 * ms, 700 * ms, 1500 * ms, 2500 * ms, 3500 * ms}; !slices.Equal(at, want) {
 			t.Errorf("started at %v, want %v", at, want)
 		}
-		var delays []time.Duration
-		for _, e := range r.events {
-			if e.Kind == EventRestarting {
-				delays = append(delays, e.Delay)
-			}
-		}
+		delays := r.delays("a")
 		if want := []time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms, 1000 * ms, 1000 * ms}; !slices.Equal(delays, want) {
 			t.Errorf("delays %v, want %v", delays, want)
 		}
@@ -181,4 +177,28 @@ func TestEnumNames(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
+}
+
+// A child that was healthy starts over, also if it was a sibling that ended its life.
+func TestSupervisorRemembersHealthThatASiblingEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, r := newFakes(), &recorder{}
+		s := fakeSupervisor(t.Context(), &Options{Strategy: OneForAll, MaxRestarts: 5, OnEvent: r.add})
+		test.Check(t, s.Start(f.spec("a", plan{}), f.spec("b", plan{})))
+		fail := func(name string) {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			f.kid(name).fail(errCrash)
+			synctest.Wait()
+		}
+		for range 3 {
+			fail("a")
+		}
+		time.Sleep(time.Hour)
+		fail("b")
+		fail("a")
+		test.Check(t, s.Stop(t.Context()))
+		const ms = time.Millisecond
+		test.Equal(t, fmt.Sprint(r.delays("a")), fmt.Sprint([]time.Duration{100 * ms, 200 * ms, 400 * ms, 100 * ms}))
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/go-gipc/gipc"
@@ -14,20 +15,23 @@ type ChildOptions struct {
 	// Restart says when the child is restarted. The default is Permanent: always.
 	Restart Restart
 
-	// Spawn are the options of its process; they may be shared by several children. If Spawn.Name is taken by another
-	// child, "#2" is appended, and so on. If Spawn.Daemon is set, the Supervisor doesn't wait for the child to end, but
-	// stops it after the others.
+	// Spawn are the options of the child's process. Several children may share them. If another child has Spawn.Name
+	// already, "#2" is appended to it, then "#3", and so on. If Spawn.Daemon is set, the Supervisor doesn't wait for the
+	// child to end, and stops it after the others.
+	//
+	// Spawn.Stdin must be nil or an *os.File, unless Restart is Temporary. Another reader would lose input at a restart: the
+	// goroutine that copies it to one process may still be in Read when the next process starts. Start refuses it.
 	Spawn *gipc.SpawnOptions
 
-	// WaitReady says that the child is ready when it calls Ready. If it doesn't within gipc.SpawnOptions.StartTimeout, it is
-	// killed and has failed. By default it is ready as soon as it runs its entrypoint.
+	// WaitReady says that the child is ready only when it calls gipc.Ready. A child that doesn't call it within
+	// Spawn.StartTimeout is killed, and has failed. By default a child is ready as soon as it runs its entrypoint.
 	WaitReady bool
 
-	// Liveness is how long the child may leave questions on the control channel unanswered; then it is killed and has
-	// failed. It is asked four times in that span, and found dead after 1 to 1¼ of it. 0: it is not asked.
+	// Liveness is how long the child may leave questions on the control channel unanswered. After that it is killed, and has
+	// failed. It is asked four times in that span, and killed after 1 to 1¼ of it. 0: it is not asked.
 	//
-	// The child's package answers in a goroutine of its own. So this finds processes that are stopped, starved of CPU or
-	// memory, or whose Go runtime is stuck. It doesn't find an entrypoint that waits for ever, or is in an endless loop.
+	// The child's package answers in a goroutine of its own. So Liveness finds a process that is stopped, that is starved of
+	// CPU or memory, or whose Go runtime is stuck. It doesn't find an entrypoint that waits for ever, or is in an endless loop.
 	Liveness time.Duration
 }
 
@@ -44,13 +48,14 @@ type ChildSpec struct {
 // Child describes a child that runs e. The Supervisor calls args before every start of it, so that each incarnation has
 // channels of its own.
 //
-// The ctx that args gets ends when this incarnation is asked to stop, and when it has ended. It suits goroutines that args
-// starts to serve the incarnation; context.Cause tells why. Args should return soon once ctx has ended: the Supervisor
-// can't stop while it runs. Calls for different children may run at the same time. A panic in it ends the program.
+// The ctx that args gets ends when this incarnation is asked to stop, and when it has ended. Context.Cause tells why. Pass the
+// ctx to the goroutines that args starts to serve the incarnation. Args should return soon after ctx has ended, because the
+// Supervisor can't stop while args runs. Calls for different children may run at the same time. A panic in args ends the
+// program.
 //
-// The ends and files in what args returns belong to the Supervisor: they move to the child, or, but for those in unexported
-// fields, are closed if it can't be started. An error from args, as any error of a start, is a failure of the child and is
-// treated as its death would be.
+// The ends and files in what args returns belong to the Supervisor, even if args returns an error beside them. They move to
+// the child. If the child can't be started they are closed, but for those in unexported fields. An error from args, and any
+// other error of a start, is a failure of the child: the Supervisor treats it as it treats a crash.
 func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), opts *ChildOptions) ChildSpec {
 	var c ChildSpec
 	if opts != nil {
@@ -69,7 +74,7 @@ func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), 
 	case c.opts.Liveness < 0:
 		c.err = fmt.Errorf("child %s: Liveness is negative", e.Name())
 	default:
-		if err := checkSpawn(&c.spawn); err != nil {
+		if err := c.checkSpawn(); err != nil {
 			c.err = fmt.Errorf("child %s: %w", e.Name(), err)
 		}
 	}
@@ -83,6 +88,7 @@ func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), 
 	c.start = func(ctx context.Context, name string) (incarnation, error) {
 		a, err := args(ctx)
 		if err != nil {
+			gipc.CloseEnds(a)
 			return nil, fmt.Errorf("arguments of child %s: %w", name, err)
 		}
 		o := c.spawn
@@ -97,9 +103,19 @@ func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), 
 	return c
 }
 
-func checkSpawn(o *gipc.SpawnOptions) error {
+func (c *ChildSpec) checkSpawn() error {
+	o := &c.spawn
 	if o.Grace < 0 || o.StartTimeout < 0 {
 		return fmt.Errorf("a duration is negative (Grace %v, StartTimeout %v)", o.Grace, o.StartTimeout)
 	}
-	return nil
+	switch o.Stdin.(type) {
+	case nil, *os.File:
+		return nil
+	}
+	if c.opts.Restart == Temporary {
+		return nil
+	}
+	// The goroutine that copies it to one incarnation may sit in Read beyond the end of that one.
+	return fmt.Errorf("Stdin is a %T, and a restart would lose what was read from it for the process before. "+
+		"Use an *os.File, such as the reading end of os.Pipe, or send the input over a channel in the arguments", o.Stdin)
 }

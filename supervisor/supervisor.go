@@ -34,8 +34,8 @@ type Options struct {
 	Backoff Backoff
 
 	// OnEvent is called with each event, one at a time and in order, in a goroutine of its own. It can't hold up the
-	// Supervisor: while it is slow, up to 1024 events wait; further ones are dropped and counted in Event.Dropped. All
-	// have been delivered when Wait returns, unless OnEvent blocks for more than a second at the end.
+	// Supervisor: up to 1024 events wait for a slow OnEvent. Further ones are dropped and counted in Event.Dropped. All
+	// events have been delivered when Wait returns, unless one call blocks for more than a second at the end.
 	OnEvent func(Event)
 
 	// Logger gets each event before OnEvent does. nil: none.

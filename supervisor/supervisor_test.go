@@ -3,12 +3,16 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"io"
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/proc"
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // The policies are tested with fake children and in synctest's fake time, here and in the files about one concern each.
@@ -209,6 +213,26 @@ func TestSupervisorMisuse(t *testing.T) {
 			New(t.Context(), &o)
 		}()
 	}
+}
+
+// A dead child's goroutine may still sit in Read, and would take what its successor should get.
+func TestSupervisorRefusesAnInputThatRestartsWouldLose(t *testing.T) {
+	s := New(t.Context(), nil)
+	args := func(context.Context) (deedArgs, error) { return deedArgs{Do: "nil"}, nil }
+	child := func(in io.Reader, restart Restart) ChildSpec {
+		return Child(entryDeed, args, &ChildOptions{Restart: restart, Spawn: &gipc.SpawnOptions{Stdin: in}})
+	}
+	for _, restart := range []Restart{Permanent, Transient} {
+		err := s.Start(child(strings.NewReader("one\n"), restart))
+		if err == nil || !strings.Contains(err.Error(), "Stdin is a *strings.Reader") || !strings.Contains(err.Error(), "*os.File") {
+			t.Errorf("%v: %v", restart, err)
+		}
+	}
+	null, err := os.Open(os.DevNull)
+	test.Check(t, err)
+	defer null.Close()
+	test.Check(t, s.Start(child(strings.NewReader("one\n"), Temporary), child(null, Transient), child(nil, Transient)))
+	test.Check(t, s.Stop(test.Context(t)))
 }
 
 func TestChildListTable(t *testing.T) {

@@ -8,6 +8,6 @@
 //
 // What holds at any moment:
 //   - A child's number is used only until it is reaped, under the Child's lock: later it may be another process's.
-//   - No goroutine outlives the child by more than twice DrainDelay, but for one that sits in a user's Read or Write.
+//   - No goroutine outlives the child by more than three times DrainDelay, but for one that sits in a user's Read or Write.
 //   - A descriptor is inherited by the child that it is meant for and by no other process.
 package proc

@@ -61,7 +61,7 @@ func (s *stdio) output(name string, w io.Writer, standard *os.File) (*os.File, *
 	if err != nil {
 		return nil, nil, err
 	}
-	t := &tail{w: w}
+	t := newTail(w)
 	s.child = append(s.child, theirs)
 	s.feeds = append(s.feeds, feed{name: name, from: mine, to: t})
 	return theirs, t, nil
@@ -127,7 +127,9 @@ func (f feed) copyRest() error {
 	rest := make([]byte, maxPipe)
 	_ = f.from.SetReadDeadline(time.Now().Add(DrainDelay / 10)) // where nothing is there, nobody shall wait
 	n, err := f.from.Read(rest)
-	_, _ = f.to.Write(rest[:n]) // a tail never fails
+	if n > 0 {
+		_, _ = f.to.Write(rest[:n]) // a tail never fails
+	}
 	if err == io.EOF {
 		return nil
 	}
@@ -137,7 +139,8 @@ func (f feed) copyRest() error {
 // maxPipe is what a pipe holds at most, in bytes, unless a privileged process has enlarged it (pipe(7)).
 const maxPipe = 1 << 20
 
-// awaitCopied waits for copyOut, but when served has ended no longer than its writer takes for what it has.
+// awaitCopied waits for copyOut. When served has ended, the writer has DrainDelay for each call. There are two at most: the one
+// under way, and copyRest's.
 func (f feed) awaitCopied(copied <-chan error, served context.Context) error {
 	select {
 	case err := <-copied:
@@ -147,11 +150,15 @@ func (f feed) awaitCopied(copied <-chan error, served context.Context) error {
 	_ = f.from.SetReadDeadline(time.Now()) // fails only where copyOut has closed it
 	limit := time.NewTimer(DrainDelay)
 	defer limit.Stop()
-	select {
-	case err := <-copied:
-		return err
-	case <-limit.C:
-		return errWriterBlocks
+	for {
+		select {
+		case err := <-copied:
+			return err
+		case <-f.to.written:
+			limit.Reset(DrainDelay)
+		case <-limit.C:
+			return errWriterBlocks
+		}
 	}
 }
 

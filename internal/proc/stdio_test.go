@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/go-gipc/gipc/internal/fd"
 	"github.com/go-gipc/gipc/internal/test"
@@ -115,6 +116,47 @@ func TestSlowWriterGetsTheRest(t *testing.T) {
 	test.Bytes(t, out.Bytes(), test.Pattern(said))
 }
 
+// The patience for a slow writer is for each call: one that goes on has not blocked.
+func TestSlowWriterIsNotTakenForOneThatBlocks(t *testing.T) {
+	t.Parallel()          // most of it is waiting
+	const said = 60 << 10 // fits into the pipe, and takes the writer two calls
+	var c *life
+	var out bytes.Buffer
+	begun := make(chan struct{})
+	slow := writerFunc(func(p []byte) (int, error) {
+		<-begun
+		<-c.Served().Done()
+		if len(p) == 0 {
+			t.Error("an empty Write")
+		}
+		time.Sleep(DrainDelay / 10 * 7)
+		return out.Write(p)
+	})
+	c = begin(t, fmt.Sprint("print-much ", said), Command{Stderr: slow})
+	close(begun)
+	c.endsWith(t, 0)
+	test.Bytes(t, out.Bytes(), test.Pattern(said))
+}
+
+// A writer that is in its last call when the copying is cut off isn't called again for nothing.
+func TestNoWriterGetsAnEmptyWrite(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	var c *life
+	calls := 0
+	begun := make(chan struct{})
+	slow := writerFunc(func(p []byte) (int, error) {
+		<-begun
+		<-c.Served().Done()
+		time.Sleep(DrainDelay / 10) // the read is cut off meanwhile
+		calls++
+		return len(p), nil
+	})
+	c = begin(t, "print x", Command{Stdout: slow})
+	close(begun)
+	c.endsWith(t, 0)
+	test.Equal(t, calls, 1)
+}
+
 // One writer for both streams is called by one goroutine at a time, as os/exec does it.
 func TestOneWriterForBothStreams(t *testing.T) {
 	var both bytes.Buffer
@@ -145,7 +187,7 @@ func TestTailIsTheEndOfAll(t *testing.T) {
 	all := test.Pattern(5 * MaxTail)
 	for _, piece := range []int{1, 100, MaxTail - 1, MaxTail, MaxTail + 1, 2*MaxTail + 1, len(all)} {
 		var passed bytes.Buffer
-		s := &tail{w: &passed}
+		s := newTail(&passed)
 		for at := 0; at < len(all); at += piece {
 			p := all[at:min(at+piece, len(all))]
 			n, err := s.Write(p)
@@ -165,7 +207,7 @@ func TestTailIsTheEndOfAll(t *testing.T) {
 
 func TestTailGoesOnWithoutItsWriter(t *testing.T) {
 	full, calls := errors.New("disk full"), 0
-	s := &tail{w: writerFunc(func([]byte) (int, error) { calls++; return 0, full })}
+	s := newTail(writerFunc(func([]byte) (int, error) { calls++; return 0, full }))
 	for range 3 {
 		n, err := s.Write([]byte("text"))
 		test.Check(t, err)

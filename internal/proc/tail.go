@@ -11,12 +11,15 @@ const MaxTail = 16 << 10
 // tail passes what is written to it on, and keeps the end of it. When its writer fails it goes on without, because a
 // child whose stderr nobody reads would die of it.
 type tail struct {
-	w io.Writer
+	w       io.Writer
+	written chan struct{} // holds something when a call of w has returned
 
 	mu   sync.Mutex
 	kept []byte
 	err  error // the writer's first
 }
+
+func newTail(w io.Writer) *tail { return &tail{w: w, written: make(chan struct{}, 1)} }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
@@ -31,6 +34,10 @@ func (t *tail) Write(p []byte) (int, error) {
 			t.mu.Lock()
 			t.err = err
 			t.mu.Unlock()
+		}
+		select {
+		case t.written <- struct{}{}:
+		default:
 		}
 	}
 	return len(p), nil

@@ -10,7 +10,7 @@ import (
 type Backoff struct {
 	Min     time.Duration // before the first restart
 	Max     time.Duration
-	Healthy time.Duration // what has run for so long starts at Min again
+	Healthy time.Duration // after a run of at least this long the delay is Min again
 }
 
 const (
@@ -49,8 +49,8 @@ type Policy struct {
 	failures int         // since it was last healthy
 }
 
-// Next is asked at the time now, when it has ended after running for ran. It returns how long to wait before the
-// restart, or false if there were too many.
+// Next is called when the thing has ended, at the time now, after it ran for ran. It returns how long to wait before the
+// restart, or false if there were too many restarts.
 func (p *Policy) Next(now time.Time, ran time.Duration) (delay time.Duration, ok bool) {
 	for len(p.recent) > 0 && now.Sub(p.recent[0]) >= p.Window {
 		p.recent = p.recent[1:]
@@ -59,12 +59,18 @@ func (p *Policy) Next(now time.Time, ran time.Duration) (delay time.Duration, ok
 		return 0, false
 	}
 	p.recent = append(p.recent, now)
-	if ran >= p.Backoff.Healthy {
-		p.failures = 0
-	}
+	p.Ran(ran)
 	delay = p.Backoff.delay(p.failures, p.Random())
 	p.failures++
 	return delay, true
+}
+
+// Ran notes a run that lasted for ran. After a healthy one the delay is Min again. Next does this for the run that it is asked
+// about; call Ran for a run that was ended for another reason than a failure of its own.
+func (p *Policy) Ran(ran time.Duration) {
+	if ran >= p.Backoff.Healthy {
+		p.failures = 0
+	}
 }
 
 // Recent returns how many restarts there were within Window when Next was last asked.

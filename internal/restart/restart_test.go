@@ -70,3 +70,22 @@ func TestBackoffDefaults(t *testing.T) {
 		}
 	}
 }
+
+// A life that was ended for another reason than a failure counts as well.
+func TestRestartPolicyCountsEveryHealthyLife(t *testing.T) {
+	p := Policy{Limit: math.MaxInt, Window: time.Hour, Random: noRandom, Backoff: Backoff{Min: 1, Max: 100, Healthy: time.Minute}}
+	now := time.Unix(1000, 0)
+	next := func(want time.Duration) {
+		t.Helper()
+		if delay, ok := p.Next(now, 0); !ok || delay != want {
+			t.Errorf("delay %v, %v, want %v", delay, ok, want)
+		}
+	}
+	next(1)
+	next(2)
+	p.Ran(time.Minute - 1)
+	next(4)
+	p.Ran(time.Minute)
+	next(1)
+	next(2)
+}
