@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"testing"
 
@@ -29,7 +30,7 @@ func TestOnlyAMarkIsTheEnd(t *testing.T) {
 				want = io.EOF
 			}
 			for range 2 {
-				if err != want {
+				if !errors.Is(err, want) {
 					t.Fatalf("%s, cut at %d of %d: %v, want %v", name, cut, len(whole), err, want)
 				}
 				_, err = r.Get(t.Context())
@@ -94,7 +95,7 @@ func TestHowAWriterEnds(t *testing.T) {
 				}
 				test.Check(t, c.end(w))
 				_, err := r.Get(t.Context())
-				test.Equal(t, err, c.want)
+				test.Is(t, err, c.want)
 			})
 		})
 	}
@@ -143,7 +144,7 @@ func TestCloseNowGivesUpTheMark(t *testing.T) {
 		test.Check(t, err)
 	}
 	_, err := r.Get(t.Context())
-	test.Equal(t, err, io.ErrUnexpectedEOF)
+	test.Is(t, err, io.ErrUnexpectedEOF)
 	test.Check(t, r.Close())
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -16,6 +17,9 @@ var (
 	ErrPartial          = errors.New("the message is partly sent and will still arrive")
 	ErrFrame            = errors.New("malformed frame: the other side does not speak gipc's wire format")
 )
+
+// errUnmarked is the end of a stream behind a whole message, but without the mark.
+var errUnmarked = fmt.Errorf("%w: the Writer was not closed, its process may have crashed: there may be more than what has come", io.ErrUnexpectedEOF)
 
 // closedError is a sentinel that also matches the closed errors above it: ErrMoved is ErrClosed is os.ErrClosed.
 type closedError struct{ text string }

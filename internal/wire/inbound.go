@@ -33,7 +33,7 @@ type Inbound struct {
 
 	skip uint64 // bytes of a refused message that are still to be dropped
 
-	fate   error // io.EOF, io.ErrUnexpectedEOF or ErrFrame: nothing follows any more
+	fate   error // io.EOF, io.ErrUnexpectedEOF or what wraps it, or ErrFrame: nothing follows any more
 	marked bool  // by a mark
 
 	calls uint64 // reads of src
@@ -353,9 +353,13 @@ func (in *Inbound) ended(err error) error {
 	if !errors.Is(err, io.EOF) {
 		return err
 	}
-	in.fate = io.EOF
-	if in.opts.EndMark || in.large || in.skip > 0 || in.start < in.end {
+	switch {
+	case in.large || in.skip > 0 || in.start < in.end:
 		in.fate = io.ErrUnexpectedEOF
+	case in.opts.EndMark:
+		in.fate = errUnmarked
+	default:
+		in.fate = io.EOF
 	}
 	return nil
 }

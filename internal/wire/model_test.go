@@ -269,7 +269,7 @@ func (m *modelRound) check(ended error, ends <-chan error, marked bool) string {
 		switch {
 		case orderly && err != io.EOF:
 			return fmt.Sprint("the stream ended with: ", err)
-		case m.ending == closeNow && marked && err != io.ErrUnexpectedEOF:
+		case m.ending == closeNow && marked && !errors.Is(err, io.ErrUnexpectedEOF):
 			return fmt.Sprint("a stream that was cut ended with: ", err)
 		case m.ending == readerGone && err != ErrClosed:
 			return fmt.Sprint("a Reader that was closed said: ", err)
