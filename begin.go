@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // awaitReady tells the child what to do, waits until it is ready to, and lets it. When it fails, the child is gone.
@@ -47,21 +48,43 @@ func (p *Process) begin(ctx context.Context, first hello, args []byte) error {
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
-	select {
-	case r, ok := <-p.ready:
-		if err := r.asError(ok); err != nil {
-			return err
-		}
-	case <-ctx.Done():
-		return ctx.Err()
+	r, ok, err := firstReport(ctx, p.ready)
+	if err == nil {
+		err = r.asError(ok)
 	}
-	switch err := p.control.send(ctx, order{Run: true}); {
+	if err == nil && errors.Is(ctx.Err(), context.Canceled) {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return err
+	}
+	runCtx, cancelRun := context.WithTimeout(p.child.Served(), endingTime) // there is room: the child has read all before
+	defer cancelRun()
+	switch err := p.control.send(runCtx, order{Run: true}); {
 	case err == nil, errors.Is(err, ErrPartial): // then it will arrive
 		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
 	}
 	return errEndedEarly
+}
+
+// firstReport waits for the first report until ctx ends. A report that has come in time counts, even if this process stood
+// still and sees both at once.
+func firstReport(ctx context.Context, reports <-chan report) (r report, received bool, err error) {
+	select {
+	case r, received = <-reports:
+		return r, received, nil
+	case <-ctx.Done():
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		timer := time.NewTimer(turn)
+		defer timer.Stop()
+		select {
+		case r, received = <-reports:
+			return r, received, nil
+		case <-timer.C:
+		}
+	}
+	return r, false, ctx.Err()
 }
 
 func (r report) asError(received bool) error {

@@ -2,6 +2,7 @@ package gipc
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"time"
 
@@ -96,7 +97,10 @@ func (c *control) receive(ctx context.Context, message any) error {
 	if err != nil {
 		return err
 	}
-	return codec.Decode(b, message)
+	if err := codec.Decode(b, message); err != nil {
+		return fmt.Errorf("a message of %d bytes that can't be decoded: %v", len(b), err) // no io.EOF: that is the end of the channel
+	}
+	return nil
 }
 
 func (c *control) close() {

@@ -86,11 +86,16 @@ func entrypointNames() []string {
 }
 
 // Init must be the first line of main, and of TestMain in tests that spawn. In a child process it runs the entrypoint and
-// never returns; in any other process it returns at once. Spawn fails with ErrNotInitialized where it was not called.
+// never returns; in any other process it returns at once. Spawn fails with ErrNotInitialized where it was not called. Calling
+// it again does nothing, but in an entrypoint it panics.
 func Init() {
-	proc.Initialized.Store(true)
+	again := proc.Initialized.Swap(true)
 	proc.FileID()
-	if inheritance != nil {
+	switch {
+	case inheritance == nil:
+	case again:
+		panic("gipc: Init was called by an entrypoint, or twice at once: call it once, in the first line of main")
+	default:
 		inheritance.run()
 	}
 }

@@ -247,6 +247,7 @@ var endings = map[string]func() error{
 	"exit 3":          func() error { os.Exit(3); return nil },
 	"panic":           func() error { panic("boom") },
 	"panic huge":      func() error { panic(strings.Repeat("x", 2<<20)) },
+	"panic init":      func() error { Init(); return nil },
 	"panic lines":     func() error { panic("boom\ngoroutine 1 [running]:\npanic: bang") },
 	"panic error":     func() error { panic(errors.New("boom error")) },
 	"panic custom":    func() error { panic(customPanic{Why: "because", N: 7}) },

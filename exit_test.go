@@ -57,6 +57,7 @@ func TestEveryEndIsToldApart(t *testing.T) {
 		"fatal map":       {code: 2, value: "concurrent map ", stack: "gipc.writeConcurrently"},
 		"fatal late":      {code: 2, value: "concurrent map ", stack: "gipc.writeConcurrently"},
 		"fatal stack":     {code: 2, value: "stack overflow", stack: "gipc.overflowing"},
+		"panic init":      {code: 2, value: "Init was called by an entrypoint", stack: "gipc.Init"},
 		"panic huge":      {code: 2, value: strings.Repeat("x", 200<<10), stack: "gipc.init"},
 		"crash many":      {code: 2, value: "boom in a crowd", stack: "gipc.crashAmongMany"},
 	} {

@@ -17,6 +17,9 @@ import (
 // endingTime is how long a kill may take to end a child and all that serves it, before it counts as without effect.
 const endingTime = 4 * proc.DrainDelay
 
+// turn is how long a goroutine may take to see what has come in while this process stood still.
+const turn = 50 * time.Millisecond
+
 // Process is a child process; Spawn makes it. Its methods may be called from any number of goroutines at once, and after
 // the child has ended. Nothing needs to be released.
 type Process struct {
@@ -62,17 +65,29 @@ func serve(ctx context.Context, child *proc.Child, opts *SpawnOptions) *Process 
 	return p
 }
 
-// readReports reads what the child says until its end.
+// receiveServed receives while a child is served. What has come until then is received, too, if this process stood still.
+func receiveServed(served context.Context, c *control, r *report) error {
+	err := c.receive(served, r)
+	if err == nil || served.Err() == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), turn)
+	defer cancel()
+	return c.receive(ctx, r)
+}
+
+// readReports reads what the child says until its end. A child that breaks the protocol is killed.
 func (p *Process) readReports() error {
 	defer close(p.ready)
 	for first := true; ; first = false {
 		var r report
-		err := p.control.receive(p.child.Served(), &r)
+		err := receiveServed(p.child.Served(), p.control, &r)
 		switch {
 		case err != nil && (p.child.Served().Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
 			return nil // the child is gone
-		case err != nil: // it sent nonsense: it is no child of ours any more
-			return fmt.Errorf("control channel: %w", err)
+		case err != nil: // it is no child of ours any more, and can't be asked to stop
+			_ = p.child.Kill() // it may have ended
+			return fmt.Errorf("it broke the protocol of its control channel: %w", err)
 		case first:
 			p.ready <- r
 		case r.Pong > 0, r.Serving:

@@ -56,8 +56,10 @@ type SpawnOptions struct {
 
 	// Command may change the command before it is started: credentials, cgroup, namespaces. It may set fields of
 	// SysProcAttr, which is never nil, and append to ExtraFiles and Env, but must keep what is there, and only files can
-	// be its standard streams. On Windows Spawn returns an error that matches errors.ErrUnsupported if it sets
-	// ExtraFiles; there it may append inheritable handles to SysProcAttr.AdditionalInheritedHandles.
+	// be its standard streams. With Setsid the child leads a session in place of a group. With Chroot, /proc must be mounted
+	// in the new root (Linux), or Path lead to a copy of this program in it. On Windows Spawn returns an error that matches
+	// errors.ErrUnsupported if it sets ExtraFiles; there it may append inheritable handles to
+	// SysProcAttr.AdditionalInheritedHandles.
 	Command func(*exec.Cmd)
 }
 

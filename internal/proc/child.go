@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"sync"
@@ -55,7 +56,12 @@ func (c *Child) Serve(group *errgroup.Group) {
 	group.Go(func() (err error) {
 		defer c.crash.Close()
 		defer context.AfterFunc(c.served, func() { _ = c.crash.SetReadDeadline(time.Now()) })()
-		c.report, err = readCrash(c.crash)
+		var report crashReport
+		if err = report.readFrom(c.crash); errors.Is(err, os.ErrDeadlineExceeded) { // what has come until then, too
+			_ = c.crash.SetReadDeadline(time.Now().Add(DrainDelay / 10))
+			err = report.readFrom(c.crash)
+		}
+		c.report = report.bytes()
 		return ignoreDrained(err)
 	})
 	c.stdio.serve(group, c.served, c.exited)

@@ -45,6 +45,25 @@ func TestCrashIsReported(t *testing.T) {
 	}
 }
 
+// A parent that stood still for longer than DrainDelay finds its time over and the report there.
+func TestCrashReportThatHasComeInTimeIsRead(t *testing.T) {
+	test.Bounded(t)
+	for range 10 {
+		child, err := Start(doing("panic boom", new(Command)))
+		test.Check(t, err)
+		if !awaitExit(child.PID()) {
+			t.Skip("nobody can wait for a child without reaping it")
+		}
+		child.cancel()
+		test.Check(t, child.crash.SetReadDeadline(time.Now()))
+		c := &life{Child: child}
+		c.Serve(&c.group)
+		test.Check(t, c.end())
+		value, _ := ExplainCrash(c.CrashReport(), nil)
+		test.Equal(t, value, "boom")
+	}
+}
+
 func TestOrdersAndReports(t *testing.T) {
 	c := begin(t, "echo", Command{})
 	for i := range 3 {

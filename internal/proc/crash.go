@@ -20,14 +20,8 @@ type crashReport struct {
 	stacks []byte
 }
 
-// readCrash reads what the runtime printed, up to the end of the child; what is above maxCrash is read and dropped, so
-// that a crashing child never waits.
-func readCrash(r io.Reader) (kept []byte, err error) {
-	c := crashReport{behind: []byte("\n")} // so that a stack may come first
-	err = c.readFrom(r)
-	return c.bytes(), err
-}
-
+// readFrom reads what the runtime printed, up to the end of the child; what is above maxCrash is read and dropped, so
+// that a crashing child never waits. It may be called again after an error.
 func (c *crashReport) readFrom(r io.Reader) (err error) {
 	buf := make([]byte, 4096) // held for as long as the child lives
 	for err == nil {
@@ -46,6 +40,9 @@ func (c *crashReport) add(b []byte) {
 		c.stacks = appendUpTo(c.stacks, b, maxCrash)
 		return
 	}
+	if c.text == nil && c.behind == nil {
+		c.behind = []byte("\n") // a stack may come first
+	}
 	c.behind = append(c.behind, b...)
 	mark := bytes.Index(c.behind, []byte(stackMark))
 	searched := max(0, len(c.behind)-len(stackMark)+1)
@@ -63,7 +60,8 @@ func appendUpTo(kept, b []byte, limit int) []byte {
 
 func (c *crashReport) bytes() []byte {
 	if c.stacks == nil {
-		return appendUpTo(c.text, c.behind, 1+maxCrash)[1:]
+		kept := appendUpTo(c.text, c.behind, 1+maxCrash)
+		return kept[min(1, len(kept)):]
 	}
 	kept := c.text
 	if kept[len(kept)-1] != '\n' { // it was cut

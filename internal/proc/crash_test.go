@@ -61,6 +61,13 @@ func TestStackBehindALongTextIsKept(t *testing.T) {
 	}
 }
 
+// readCrash reads all of a report.
+func readCrash(r io.Reader) ([]byte, error) {
+	var c crashReport
+	err := c.readFrom(r)
+	return c.bytes(), err
+}
+
 // oddReader reads seven bytes at a time.
 type oddReader struct{ io.Reader }
 

@@ -3,6 +3,9 @@
 package proc
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"syscall"
@@ -20,7 +23,18 @@ func newJob(cmd *exec.Cmd) (job, error) {
 	return job{}, nil
 }
 
-func (job) start(cmd *exec.Cmd) error { return cmd.Start() }
+// start starts a command. What leads a session leads a group too, and may not be made to.
+func (job) start(cmd *exec.Cmd) error {
+	attr := cmd.SysProcAttr
+	if attr.Setsid {
+		attr.Setpgid = false
+	}
+	err := cmd.Start()
+	if info, errRoot := os.Stat(attr.Chroot); errors.Is(err, fs.ErrNotExist) && errRoot == nil && info.IsDir() {
+		return fmt.Errorf("%w: the program is looked up inside SysProcAttr.Chroot (%s), mount /proc there (Linux) or set Cmd.Path to a copy of this program in it", err, attr.Chroot)
+	}
+	return err
+}
 
 // release is called when the child has ended.
 func (job) release() {}

@@ -1,0 +1,75 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-gipc/gipc/internal/codec"
+	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/test"
+)
+
+func init() {
+	// Sends what is no report.
+	deeds["break protocol"] = func(ctx context.Context, a deedArgs) error {
+		if err := inheritance.control.w.Put(ctx, []byte(a.Text)); err != nil {
+			return err
+		}
+		select {}
+	}
+}
+
+// A child that can't be understood can't be stopped by asking, either.
+func TestChildThatBreaksTheProtocolIsKilled(t *testing.T) {
+	ctx := test.Context(t)
+	for name, text := range map[string]string{"nonsense": "\xff\xff", "nothing": "", "too much": strings.Repeat("x", maxReport+1)} {
+		p := spawnIt(t, entryDeed, deedArgs{Do: "break protocol", Text: text}, nil)
+		err := p.Wait(ctx)
+		var exit *ExitError
+		if !errors.As(err, &exit) || !strings.Contains(err.Error(), "control channel") || strings.Contains(err.Error(), "besides") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if code, _ := p.ExitCode(); code != -9 && code != 128+9 {
+			t.Errorf("%s: code %d", name, code)
+		}
+	}
+}
+
+// A parent that stood still finds both: that the time is over, and what has come meanwhile.
+func TestWhatHasComeInTimeCounts(t *testing.T) {
+	over, cancel := context.WithDeadline(context.Background(), time.Now())
+	defer cancel()
+	<-over.Done()
+	for range 50 {
+		ready := make(chan report, 1)
+		time.AfterFunc(time.Millisecond, func() { ready <- report{Ready: true} }) // the reading goroutine has its turn
+		r, ok, err := firstReport(over, ready)
+		if !r.Ready || !ok || err != nil {
+			t.Fatalf("%+v, %v, %v", r, ok, err)
+		}
+
+		in, out, err := fd.NewPipe(0)
+		test.Check(t, err)
+		c := newControl(in, out, maxReport)
+		text, err := codec.Append(nil, report{Failed: true})
+		test.Check(t, err)
+		test.Check(t, c.w.Put(t.Context(), text))
+		test.Check(t, receiveServed(over, c, &r))
+		if !r.Failed {
+			t.Fatalf("%+v", r)
+		}
+		test.Check(t, c.w.Close())
+		test.Is(t, receiveServed(over, c, &r), io.EOF)
+		c.close()
+	}
+	_, _, err := firstReport(over, make(chan report))
+	test.Is(t, err, context.DeadlineExceeded)
+	ended, end := context.WithCancel(context.Background())
+	end()
+	_, _, err = firstReport(ended, make(chan report))
+	test.Is(t, err, context.Canceled)
+}
