@@ -24,6 +24,7 @@ func Ready(ctx context.Context) error {
 // WaitReady waits until the entrypoint has called Ready; then it returns nil. If the child ends before that, it returns how it
 // ended, as Wait does, or ErrNotReady if it ended well. It returns the ctx's error when ctx ends; the child lives on.
 func (p *Process) WaitReady(ctx context.Context) error {
+	p.mustBeSpawned()
 	select {
 	case <-p.health.serving:
 		return nil
@@ -52,6 +53,7 @@ func (p *Process) WaitReady(ctx context.Context) error {
 // waits for ever. It returns the ctx's error if no answer comes in time. If the child has ended, it returns how, or
 // os.ErrProcessDone if it ended well. Calls at the same time share one question.
 func (p *Process) Ping(ctx context.Context) error {
+	p.mustBeSpawned()
 	number, answered := p.health.ask()
 	if number > 0 {
 		// It never fills the pipe: there is one question at a time. It fails only where the child is ending.

@@ -19,6 +19,7 @@ import (
 // It returns nil if the child ended as it was asked: with nil, or with its ctx's error. Otherwise it returns what Wait
 // returns, or, in the unlikely case that even a kill doesn't end the child, the ctx's error.
 func (p *Process) Stop(ctx context.Context) error {
+	p.mustBeSpawned()
 	p.ask.Do(func() { close(p.asked) })
 	select {
 	case <-p.done:

@@ -63,12 +63,20 @@ func (o *Options) resolve() error {
 }
 
 // Supervisor keeps child processes running: it starts them in order, restarts those that fail, gives up when one fails
-// too often, and stops them in reverse order. New makes it. Its methods may be called from any number of
-// goroutines at once, and after its end.
+// too often, and stops them in reverse order. New makes it; the methods of the zero value panic. They may be called from any
+// number of goroutines at once, and after the Supervisor has ended.
 type Supervisor struct {
 	loop *loop
 	done chan struct{} // closed when the group has ended; then err is set
 	err  error
+}
+
+// do runs f in the loop, as loop.do.
+func (s *Supervisor) do(f func()) bool {
+	if s.loop == nil {
+		panic("gipc/supervisor: a Supervisor is made by New")
+	}
+	return s.loop.do(f)
 }
 
 // New returns a Supervisor without children. It lives until Stop, until ctx ends, until Wait finds no child left
@@ -130,7 +138,7 @@ func (s *Supervisor) Start(specs ...ChildSpec) error {
 		}
 	}
 	err := ErrStopped
-	s.loop.do(func() { err = s.loop.add(specs) })
+	s.do(func() { err = s.loop.add(specs) })
 	if err != nil {
 		return failed("start", err)
 	}
@@ -144,13 +152,13 @@ func (s *Supervisor) Start(specs ...ChildSpec) error {
 // It returns what Wait returns. If even killing doesn't end all children, or a function for arguments doesn't return, it
 // returns the ctx's error, naming them, and the Supervisor goes on to stop.
 func (s *Supervisor) Stop(ctx context.Context) error {
-	s.loop.do(func() { s.loop.end(errSupervisorStopped) })
+	s.do(func() { s.loop.end(errSupervisorStopped) })
 	select {
 	case <-s.done:
 		return s.err
 	case <-ctx.Done():
 	}
-	s.loop.do(func() { s.loop.kill(fmt.Errorf("it did not stop in time (%w)", context.Cause(ctx))) })
+	s.do(func() { s.loop.kill(fmt.Errorf("it did not stop in time (%w)", context.Cause(ctx))) })
 	timer := time.NewTimer(endingTime)
 	defer timer.Stop()
 	select {
@@ -170,20 +178,24 @@ func (s *Supervisor) alive() (names []string) {
 	return names
 }
 
-// Wait waits until the Supervisor has ended: until no process, and no goroutine of it, is left. It doesn't end the
-// Supervisor, with one exception: once Wait was called, the Supervisor ends when all children but the daemons have ended
-// for good, at once if there are none; it then stops the daemons. So call Start before Wait.
+// Wait waits until the Supervisor has ended: no process and no goroutine of it is left.
+//
+// Once Wait has been called, the Supervisor ends by itself when all children but the daemons have ended for good. It then
+// stops the daemons. Without children it ends at once, so call Start before Wait. Otherwise Wait doesn't end the Supervisor.
 //
 // Wait returns the first of these:
-//   - a *GaveUpError, if a child was restarted too often; the others were then stopped;
-//   - an error that matches the ctx's, and its cause, if the ctx of New ended first;
-//   - an error with the *ExitError of every child, but the Temporary ones, that did not stop as it was asked, by returning
-//     nil or its ctx's error within its grace, or that failed before its turn to be asked had come;
+//   - a *GaveUpError, if a child was restarted too often. The other children have been stopped;
+//   - an error that matches the ctx's error and its cause, if the ctx of New ended first;
+//   - an error with the *ExitError of each child that did not stop well;
 //   - nil.
 //
-// Failures of Temporary children, and those that a restart has mended, are only in the events and in Children.
+// A child stops well if, when asked to stop, it returns nil or its ctx's error within its grace. A child that fails by itself
+// while the Supervisor is stopping, before it is asked, does not stop well. How Temporary children stop doesn't matter.
+//
+// Wait doesn't return the failures of Temporary children, nor a failure after which the child was restarted. They are in the
+// events, and in ChildStatus.LastErr.
 func (s *Supervisor) Wait() error {
-	s.loop.do(func() { s.loop.waited = true })
+	s.do(func() { s.loop.waited = true })
 	<-s.done
 	return s.err
 }
@@ -192,7 +204,7 @@ func (s *Supervisor) Wait() error {
 // good, only the latest hundred.
 func (s *Supervisor) Children() ChildList {
 	var l ChildList
-	if !s.loop.do(func() { l = s.loop.snapshot() }) {
+	if !s.do(func() { l = s.loop.snapshot() }) {
 		l = append(l, s.loop.final...)
 	}
 	return l
