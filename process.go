@@ -120,8 +120,9 @@ func (p *Process) Done() <-chan struct{} {
 	return p.done
 }
 
-// Wait waits until the child has ended, or ctx ends; then the child lives on. It returns nil if the entrypoint returned
-// nil, or the process exited with code 0, else an *ExitError. Any number of callers get the same answer.
+// Wait waits until the child has ended. It returns nil if the entrypoint returned nil or the process exited with code 0, and
+// otherwise an *ExitError. When ctx ends, Wait returns the ctx's error and the child lives on. Any number of goroutines may
+// wait, and all get the same answer.
 func (p *Process) Wait(ctx context.Context) error {
 	p.mustBeSpawned()
 	select {
@@ -147,15 +148,15 @@ func (p *Process) ExitCode() (code int, exited bool) {
 	return code, exited
 }
 
-// Terminate sends SIGTERM to the child; on Windows it ends the child with exit code 143. It doesn't wait.
-// os.ErrProcessDone says that the child had ended.
+// Terminate sends SIGTERM to the child. On Windows it ends the child with exit code 143. It doesn't wait. The error matches
+// os.ErrProcessDone if the child had ended.
 func (p *Process) Terminate() error {
 	p.mustBeSpawned()
 	return p.child.Terminate()
 }
 
-// Kill ends the child at once, and with it the processes of its group, as its own children; on Windows all its
-// descendants, with exit code 137. It doesn't wait. os.ErrProcessDone says that the child had ended.
+// Kill ends the child at once, and with it the other processes of its group. On Windows it ends the child and all its
+// descendants, with exit code 137. It doesn't wait. The error matches os.ErrProcessDone if the child had ended.
 func (p *Process) Kill() error { return p.KillCause(errors.New("killed by Kill")) }
 
 // KillCause is Kill with a reason, which the child's ExitError wraps if nothing else ended it before.
@@ -165,8 +166,8 @@ func (p *Process) KillCause(cause error) error {
 	return p.child.Kill()
 }
 
-// Signal sends sig to the child alone. It doesn't wait. os.ErrProcessDone says that the child had ended. On Windows
-// os.Kill ends the child with exit code 137, and any other signal is an error that matches errors.ErrUnsupported.
+// Signal sends sig to the child alone. It doesn't wait. The error matches os.ErrProcessDone if the child had ended. On
+// Windows os.Kill ends the child with exit code 137, and for any other signal the error matches errors.ErrUnsupported.
 func (p *Process) Signal(sig os.Signal) error {
 	p.mustBeSpawned()
 	return p.child.Signal(sig)
