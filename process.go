@@ -17,11 +17,16 @@ import (
 // endingTime is how long a kill may take to end a child and all that serves it, before it counts as without effect.
 const endingTime = 4 * proc.DrainDelay
 
+<<<<<<< HEAD
 // turn is how long a goroutine may take to see what has come in while this process stood still.
 const turn = 50 * time.Millisecond
 
 // Process is a child process; Spawn makes it. Its methods may be called from any number of goroutines at once, and after
 // the child has ended. Nothing needs to be released.
+=======
+// Process is a child process. Spawn makes it; the methods of the zero value panic. They may be called from any number of
+// goroutines at once, and after the child has ended. Nothing needs to be released.
+>>>>>>> fix-sup
 type Process struct {
 	name  string
 	grace time.Duration
@@ -98,14 +103,25 @@ func (p *Process) readReports() error {
 	}
 }
 
+// mustBeSpawned panics if Spawn did not make p: what it waits for would never come.
+func (p *Process) mustBeSpawned() {
+	if p.done == nil {
+		panic("gipc: a Process is made by Spawn")
+	}
+}
+
 // PID returns the child's process id. After its end the number may belong to another process: use Signal, not the number.
-func (p *Process) PID() int { return p.child.PID() }
+func (p *Process) PID() int {
+	p.mustBeSpawned()
+	return p.child.PID()
+}
 
 // Name returns SpawnOptions.Name, or the entrypoint's.
 func (p *Process) Name() string { return p.name }
 
 // Alive says whether the child has not ended yet.
 func (p *Process) Alive() bool {
+	p.mustBeSpawned()
 	select {
 	case <-p.done:
 		return false
@@ -115,11 +131,16 @@ func (p *Process) Alive() bool {
 }
 
 // Done returns a channel that is closed when the child has ended and is reaped, and its output is copied.
-func (p *Process) Done() <-chan struct{} { return p.done }
+func (p *Process) Done() <-chan struct{} {
+	p.mustBeSpawned()
+	return p.done
+}
 
-// Wait waits until the child has ended, or ctx ends; then the child lives on. It returns nil if the entrypoint returned
-// nil, or the process exited with code 0, else an *ExitError. Any number of callers get the same answer.
+// Wait waits until the child has ended. It returns nil if the entrypoint returned nil or the process exited with code 0, and
+// otherwise an *ExitError. When ctx ends, Wait returns the ctx's error and the child lives on. Any number of goroutines may
+// wait, and all get the same answer.
 func (p *Process) Wait(ctx context.Context) error {
+	p.mustBeSpawned()
 	select {
 	case <-p.done:
 		return p.err
@@ -143,24 +164,31 @@ func (p *Process) ExitCode() (code int, exited bool) {
 	return code, exited
 }
 
-// Terminate sends SIGTERM to the child; on Windows it ends the child with exit code 143. It doesn't wait.
-// os.ErrProcessDone says that the child had ended.
-func (p *Process) Terminate() error { return p.child.Terminate() }
+// Terminate sends SIGTERM to the child. On Windows it ends the child with exit code 143. It doesn't wait. The error matches
+// os.ErrProcessDone if the child had ended.
+func (p *Process) Terminate() error {
+	p.mustBeSpawned()
+	return p.child.Terminate()
+}
 
-// Kill ends the child at once, and with it the processes of its group, as its own children; on Windows all its
-// descendants, with exit code 137. It doesn't wait. os.ErrProcessDone says that the child had ended.
+// Kill ends the child at once, and with it the other processes of its group. On Windows it ends the child and all its
+// descendants, with exit code 137. It doesn't wait. The error matches os.ErrProcessDone if the child had ended.
 func (p *Process) Kill() error { return p.KillCause(errors.New("killed by Kill")) }
 
 // KillCause is Kill with a reason, which the child's ExitError wraps if the kill ended it: not if it failed, crashed or exited by
 // itself at that moment.
 func (p *Process) KillCause(cause error) error {
+	p.mustBeSpawned()
 	p.setReason(cause)
 	return p.child.Kill()
 }
 
-// Signal sends sig to the child alone. It doesn't wait. os.ErrProcessDone says that the child had ended. On Windows
-// os.Kill ends the child with exit code 137, and any other signal is an error that matches errors.ErrUnsupported.
-func (p *Process) Signal(sig os.Signal) error { return p.child.Signal(sig) }
+// Signal sends sig to the child alone. It doesn't wait. The error matches os.ErrProcessDone if the child had ended. On
+// Windows os.Kill ends the child with exit code 137, and for any other signal the error matches errors.ErrUnsupported.
+func (p *Process) Signal(sig os.Signal) error {
+	p.mustBeSpawned()
+	return p.child.Signal(sig)
+}
 
 // setReason keeps the last of the reasons for which the child was terminated from here.
 func (p *Process) setReason(err error) {
@@ -169,6 +197,9 @@ func (p *Process) setReason(err error) {
 
 // String names the child for messages and logs: its name, pid and state.
 func (p *Process) String() string {
+	if p.done == nil {
+		return "a Process that Spawn did not make"
+	}
 	if !p.Alive() {
 		return fmt.Sprintf("%s (pid %d, ended)", p.name, p.PID())
 	}

@@ -9,9 +9,9 @@ import (
 
 type entrypointKey struct{}
 
-// Ready reports that this child process is ready to work: that it listens, has loaded its model, has warmed its cache. A
-// Supervisor waits for it where ChildOptions.WaitReady is set; otherwise it changes nothing. Ctx is the one that the
-// entrypoint got, or one derived from it, else the error matches ErrNotEntrypoint. Calling it again does no harm.
+// Ready reports that this child process is ready to work: it listens, has loaded its model, has warmed its cache. A
+// Supervisor waits for it where ChildOptions.WaitReady is set. Without that, Ready changes nothing. Ctx must be the one that
+// the entrypoint got, or be derived from it; otherwise the error matches ErrNotEntrypoint. Calling Ready again does no harm.
 func Ready(ctx context.Context) error {
 	c, ok := ctx.Value(entrypointKey{}).(*childSide)
 	err := ErrNotEntrypoint
@@ -21,9 +21,11 @@ func Ready(ctx context.Context) error {
 	return wrapError(ctx, "report", named("ready"), err)
 }
 
-// WaitReady waits until the entrypoint has called Ready; then it returns nil. If the child ends before that, it returns how it
-// ended, as Wait does, or ErrNotReady if it ended well. It returns the ctx's error when ctx ends; the child lives on.
+// WaitReady waits until the entrypoint has called Ready, and returns nil. If the child ends before that, it returns what
+// Wait returns, or an error that matches ErrNotReady if the child ended well. When ctx ends, it returns the ctx's error and
+// the child lives on.
 func (p *Process) WaitReady(ctx context.Context) error {
+	p.mustBeSpawned()
 	select {
 	case <-p.health.serving:
 		return nil
@@ -47,11 +49,14 @@ func (p *Process) WaitReady(ctx context.Context) error {
 	return p.err
 }
 
-// Ping asks the child for a sign of life and waits for the answer. The child's package answers in a goroutine of its own: so
-// Ping finds a process that is stopped, starved of CPU or memory, or whose Go runtime is stuck, but not an entrypoint that
-// waits for ever. It returns the ctx's error if no answer comes in time. If the child has ended, it returns how, or
-// os.ErrProcessDone if it ended well. Calls at the same time share one question.
+// Ping asks the child for a sign of life and waits for the answer. The child's package answers in a goroutine of its own. So
+// Ping finds a process that is stopped, that is starved of CPU or memory, or whose Go runtime is stuck. It doesn't find an
+// entrypoint that waits for ever.
+//
+// Ping returns the ctx's error if no answer comes before ctx ends. If the child has ended, it returns what Wait returns, or
+// an error that matches os.ErrProcessDone if the child ended well. Calls at the same time share one question.
 func (p *Process) Ping(ctx context.Context) error {
+	p.mustBeSpawned()
 	number, answered := p.health.ask()
 	if number > 0 {
 		// It never fills the pipe: there is one question at a time. It fails only where the child is ending.

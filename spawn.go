@@ -45,7 +45,7 @@ type SpawnOptions struct {
 	Stdout, Stderr io.Writer
 
 	// Grace is the time from asking the child to stop to killing it. After three quarters of it the child is terminated as
-	// by Terminate. A child whose parent is gone has as long to end. 0: 5 s.
+	// by Terminate. A child whose parent is gone has the same time to end. 0: 5 s.
 	Grace time.Duration
 
 	// StartTimeout is the time in which the child must become ready. 0: 30 s.
@@ -54,27 +54,38 @@ type SpawnOptions struct {
 	// Daemon marks a child that a Supervisor doesn't wait for but ends after the others.
 	Daemon bool
 
+<<<<<<< HEAD
 	// Command may change the command before it is started: credentials, cgroup, namespaces. It may set fields of
 	// SysProcAttr, which is never nil, and append to ExtraFiles and Env, but must keep what is there, and only files can
 	// be its standard streams. With Setsid the child leads a session in place of a group. With Chroot, /proc must be mounted
 	// in the new root (Linux), or Path lead to a copy of this program in it. On Windows Spawn returns an error that matches
 	// errors.ErrUnsupported if it sets ExtraFiles; there it may append inheritable handles to
 	// SysProcAttr.AdditionalInheritedHandles.
+=======
+	// Command may change the command before it is started, to set credentials, a cgroup or namespaces. It may set fields of
+	// SysProcAttr, which is never nil, and append to ExtraFiles and Env. It must keep what is there, and the standard
+	// streams must be files.
+	//
+	// On Windows it must not set ExtraFiles: Spawn then returns an error that matches errors.ErrUnsupported. It may append
+	// inheritable handles to SysProcAttr.AdditionalInheritedHandles.
+>>>>>>> fix-sup
 	Command func(*exec.Cmd)
 }
 
-// Spawn starts this program again as a child process that runs e with args. It returns when the child is ready to run
-// the entrypoint, or with an error when it can't be: ErrNotInitialized, ErrUnknownEntrypoint, ErrVersionMismatch,
-// ErrNotReady with an *ExitError if it ended, the ctx's error, or the operating system's.
+// Spawn starts this program again as a child process that runs e with args. It returns when the child is ready to run the
+// entrypoint. Otherwise the error matches ErrNotInitialized, ErrUnknownEntrypoint, ErrVersionMismatch, the ctx's error or
+// the operating system's, or, if the child ended, ErrNotReady, with an *ExitError.
 //
-// Every *Reader, *Writer, *Duplex and *os.File in args moves to the child: once Spawn has returned nil, it is closed here,
-// and using it gives ErrMoved. What a Reader had read and not delivered moves too; what a Writer had queued is sent first.
-// If a call is under way on one of them, Spawn returns ErrLocked. An end over a stream that is no file can't move, but those
-// over the connections of package net can; on Windows they can't, and the error matches errors.ErrUnsupported. If Spawn
-// fails, nothing has moved, and the entrypoint has not run.
+// Every *Reader, *Writer, *Duplex and *os.File in args moves to the child. Once Spawn has returned nil, it is closed here,
+// and using an end gives ErrMoved. What a Reader had read and not delivered moves too. What a Writer had queued is sent
+// first. If a call is under way on one of the ends, Spawn returns ErrLocked. If Spawn fails, nothing has moved, and the
+// entrypoint has not run.
 //
-// Ctx governs the child's life: when it ends, the child is stopped as by Stop. The child is also stopped when this
-// process is itself a child and its parent is gone. It is reaped without Wait.
+// An end over a stream that is no file can't move. Those over the connections of package net can, but not on Windows: there
+// the error matches errors.ErrUnsupported.
+//
+// Ctx governs the child's life: when it ends, the child is stopped as by Stop. If this process is itself a child, the end of
+// its parent stops the new child, too. A child is reaped without Wait.
 func Spawn[A any](ctx context.Context, e *Entrypoint[A], args A, opts *SpawnOptions) (*Process, error) {
 	if e == nil {
 		panic("gipc: Spawn: the Entrypoint is nil: Register makes one")

@@ -9,16 +9,23 @@ import (
 	"github.com/go-gipc/gipc/internal/proc"
 )
 
+<<<<<<< HEAD
 // Stop ends the child and waits for its end. It asks the child over the control channel: the entrypoint's ctx ends. After
 // three quarters of SpawnOptions.Grace it does as Terminate, and at the end of the grace, or when ctx ends, as
 // Kill. If it had to do either, what the child has started and left in its process group ends with it. Calling it again, also at the same time, joins the first.
+=======
+// Stop ends the child and waits for its end. It asks the child over the control channel, and the entrypoint's ctx ends. If
+// the child is still there after three quarters of SpawnOptions.Grace, Stop terminates it as Terminate does. At the end of
+// the grace, or when ctx ends, it kills the child as Kill does. Another Stop joins the first.
+>>>>>>> fix-sup
 //
-// A ctx that has ended already makes Stop kill at once, without asking. So behind <-ctx.Done() give it another one, such as
-// context.WithoutCancel(ctx): the grace bounds Stop without any ctx.
+// If ctx has ended already, Stop kills at once, without asking. So give it another ctx behind <-ctx.Done(), such as
+// context.WithoutCancel(ctx). The grace bounds Stop without any ctx.
 //
-// It returns nil if the child ended as it was asked: with nil, or with its ctx's error. Otherwise it returns what Wait
-// returns, or, in the unlikely case that even a kill doesn't end the child, the ctx's error.
+// Stop returns nil if the child ended as it was asked: with nil, or with its ctx's error. Otherwise it returns what Wait
+// returns. In the unlikely case that even a kill doesn't end the child, it returns the ctx's error.
 func (p *Process) Stop(ctx context.Context) error {
+	p.mustBeSpawned()
 	p.ask.Do(func() { close(p.asked) })
 	select {
 	case <-p.done:

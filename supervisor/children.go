@@ -33,8 +33,8 @@ type ChildStatus struct {
 	PID      int // 0: there is no process now
 	State    ChildState
 	Restarts int
-	Uptime   time.Duration // since it was last ready; 0: it is not
-	LastErr  error         // how it last failed; nil: it never did
+	Uptime   time.Duration // since it became ready; 0: it is not ready
+	LastErr  error         // its last failure; nil: it never failed
 }
 
 // ChildList is a snapshot of a Supervisor's children, in the order of their start. It prints as a table.

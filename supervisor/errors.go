@@ -12,13 +12,12 @@ import (
 // ErrStopped says that the Supervisor is stopping or has ended, and starts no more children.
 var ErrStopped = errors.New("the supervisor is stopped")
 
-// GaveUpError says that a Supervisor gave up on a child that had to be restarted too often. Err, which is how it ended the
-// last time, is matched through it by errors.Is and errors.As; nil if it ended well, but should not have ended.
+// GaveUpError says that a Supervisor gave up on a child that had to be restarted too often. It wraps Err.
 type GaveUpError struct {
 	Child    string
-	Restarts int           // within the last Window; the limit
+	Restarts int           // within the last Window: as many as Options.MaxRestarts allows
 	Window   time.Duration // Options.Window
-	Err      error
+	Err      error         // how the child ended the last time; nil if it ended well, but should not have ended
 }
 
 func (e *GaveUpError) Error() string {

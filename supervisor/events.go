@@ -11,14 +11,14 @@ import (
 // EventKind says what happened.
 type EventKind int
 
-// What happens to children, in the order in which it may happen to one.
+// What happens to a child, in this order.
 const (
 	EventStarting   EventKind = iota // args is about to run, then Spawn
 	EventReady                       // the child is ready
 	EventExited                      // the child ended by itself, or could not be started
 	EventRestarting                  // it will be restarted after Event.Delay
 	EventGaveUp                      // it was restarted too often: the Supervisor stops with Event.Err
-	EventStopped                     // the child was stopped by the Supervisor; with no Event.Child: the Supervisor has ended
+	EventStopped                     // the Supervisor stopped the child, or, without Event.Child, has ended itself
 )
 
 func (k EventKind) String() string {
@@ -33,11 +33,11 @@ type Event struct {
 	PID      int           // 0 where there is no process
 	Restarts int           // of the child so far
 	Delay    time.Duration // of EventRestarting
-	Err      error         // why it ended: nil if well, a *gipc.ExitError, or why it could not be started
+	Err      error         // why the child ended, or could not be started; nil if it ended well
 	Dropped  int           // events lost just before this one, because OnEvent or the Logger was too slow
 }
 
-// String is the event in one line, without its time.
+// String returns the event in one line, without its time.
 func (e Event) String() string {
 	var b strings.Builder
 	if e.Child == "" {

@@ -35,7 +35,7 @@ type ChildOptions struct {
 	Liveness time.Duration
 }
 
-// ChildSpec is a child for a Supervisor to run; Child makes it.
+// ChildSpec describes a child for Supervisor.Start. Child makes it.
 type ChildSpec struct {
 	name  string
 	opts  ChildOptions

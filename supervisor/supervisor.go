@@ -21,10 +21,10 @@ type Options struct {
 	// Strategy says what is restarted together. The default is OneForOne.
 	Strategy Strategy
 
-	// MaxRestarts is how many restarts each child has within Window; one more, and the Supervisor gives up. Restarts
-	// for the sake of a sibling don't count. 0: 5. Negative: none, the first failure is final.
+	// MaxRestarts is how many restarts each child may have within Window. When a child fails once more, the Supervisor gives
+	// up. Restarts for the sake of a sibling don't count. 0: 5. Negative: no restarts, the first failure is final.
 	//
-	// A Backoff so long that MaxRestarts never fit into Window makes a failing child be retried for ever.
+	// If Backoff is so long that MaxRestarts restarts never fit into Window, a failing child is restarted for ever.
 	MaxRestarts int
 
 	// Window is the time in which restarts are counted. 0: 30 s.
@@ -63,18 +63,26 @@ func (o *Options) resolve() error {
 }
 
 // Supervisor keeps child processes running: it starts them in order, restarts those that fail, gives up when one fails
-// too often, and stops them in reverse order. New makes it. Its methods may be called from any number of
-// goroutines at once, and after its end.
+// too often, and stops them in reverse order. New makes it; the methods of the zero value panic. They may be called from any
+// number of goroutines at once, and after the Supervisor has ended.
 type Supervisor struct {
 	loop *loop
 	done chan struct{} // closed when the group has ended; then err is set
 	err  error
 }
 
-// New returns a Supervisor without children. It lives until Stop, until ctx ends, until Wait finds no child left
-// or until it gives up on one: see Wait. Until then it holds a goroutine.
+// do runs f in the loop, as loop.do.
+func (s *Supervisor) do(f func()) bool {
+	if s.loop == nil {
+		panic("gipc/supervisor: a Supervisor is made by New")
+	}
+	return s.loop.do(f)
+}
+
+// New returns a Supervisor without children. It holds a goroutine until it ends: by Stop, by the end of ctx, when it gives
+// up on a child, or when Wait finds no child left.
 //
-// It panics if the options make no sense.
+// New panics if the options make no sense.
 func New(ctx context.Context, opts *Options) *Supervisor {
 	return newSupervisor(ctx, opts, surroundings{random: rand.Float64, orphaned: proc.Orphaned})
 }
@@ -110,13 +118,14 @@ func newSupervisor(ctx context.Context, opts *Options, around surroundings) *Sup
 	return s
 }
 
-// Start adds children and starts them, in the given order, behind those that were added before. It doesn't wait until
-// they run: a child that can't be started has failed, and is restarted as any other. Under OneForOne a start that takes
-// long, or fails, doesn't hold up the others, once Spawn has returned; under the other strategies each child waits until
-// those before it are ready.
+// Start adds children behind those that were added before, and starts them in the given order. It doesn't wait until they
+// run. A child that can't be started has failed, and is restarted like any other.
 //
-// If one of specs is invalid, nothing is started. ErrStopped says that the Supervisor is stopping, or has ended;
-// ErrNotInitialized that Init was not called.
+// Under OneForOne each child is started when Spawn has returned for those before it, whether they are ready or not. Under
+// the other strategies each child is started when those before it are ready.
+//
+// If one of specs is invalid, nothing is started. The error matches ErrStopped if the Supervisor is stopping or has ended,
+// and gipc.ErrNotInitialized if gipc.Init was not called.
 func (s *Supervisor) Start(specs ...ChildSpec) error {
 	if !proc.Initialized.Load() {
 		return failed("start", gipc.ErrNotInitialized)
@@ -130,27 +139,27 @@ func (s *Supervisor) Start(specs ...ChildSpec) error {
 		}
 	}
 	err := ErrStopped
-	s.loop.do(func() { err = s.loop.add(specs) })
+	s.do(func() { err = s.loop.add(specs) })
 	if err != nil {
 		return failed("start", err)
 	}
 	return nil
 }
 
-// Stop ends the Supervisor: it stops the children in reverse order of their start, daemons last, each as Process.Stop does
-// within its own gipc.SpawnOptions.Grace, the next when the one before has ended. When ctx ends, all that are left are killed.
-// Stop works at any time, also while children are being started or are to be restarted, and any number of times.
+// Stop ends the Supervisor. It stops the children one after the other, in reverse order of their start, daemons last. Each
+// is stopped as by Process.Stop, and has its own gipc.SpawnOptions.Grace. When ctx ends, all that are left are killed. Stop
+// works at any time, also while children are being started or wait for a restart. It may be called any number of times.
 //
-// It returns what Wait returns. If even killing doesn't end all children, or a function for arguments doesn't return, it
-// returns the ctx's error, naming them, and the Supervisor goes on to stop.
+// Stop returns what Wait returns. If a child outlives even the kill, or a function for arguments doesn't return, Stop
+// returns the ctx's error with the names of those children. The Supervisor then goes on stopping.
 func (s *Supervisor) Stop(ctx context.Context) error {
-	s.loop.do(func() { s.loop.end(errSupervisorStopped) })
+	s.do(func() { s.loop.end(errSupervisorStopped) })
 	select {
 	case <-s.done:
 		return s.err
 	case <-ctx.Done():
 	}
-	s.loop.do(func() { s.loop.kill(fmt.Errorf("it did not stop in time (%w)", context.Cause(ctx))) })
+	s.do(func() { s.loop.kill(fmt.Errorf("it did not stop in time (%w)", context.Cause(ctx))) })
 	timer := time.NewTimer(endingTime)
 	defer timer.Stop()
 	select {
@@ -170,29 +179,32 @@ func (s *Supervisor) alive() (names []string) {
 	return names
 }
 
-// Wait waits until the Supervisor has ended: until no process, and no goroutine of it, is left. It doesn't end the
-// Supervisor, with one exception: once Wait was called, the Supervisor ends when all children but the daemons have ended
-// for good, at once if there are none; it then stops the daemons. So call Start before Wait.
+// Wait waits until the Supervisor has ended: no process and no goroutine of it is left.
+//
+// Once Wait has been called, the Supervisor ends by itself when all children but the daemons have ended for good. It then
+// stops the daemons. Without children it ends at once, so call Start before Wait. Otherwise Wait doesn't end the Supervisor.
 //
 // Wait returns the first of these:
-//   - a *GaveUpError, if a child was restarted too often; the others were then stopped;
-//   - an error that matches the ctx's, and its cause, if the ctx of New ended first;
-//   - an error with the *ExitError of every child, but the Temporary ones, that did not stop as it was asked, by returning
-//     nil or its ctx's error within its grace, or that failed before its turn to be asked had come;
+//   - a *GaveUpError, if a child was restarted too often. The other children have been stopped;
+//   - an error that matches the ctx's error and its cause, if the ctx of New ended first;
+//   - an error with the *ExitError of each child that did not stop well;
 //   - nil.
 //
-// Failures of Temporary children, and those that a restart has mended, are only in the events and in Children.
+// A child stops well if, when asked to stop, it returns nil or its ctx's error within its grace. A child that fails by itself
+// while the Supervisor is stopping, before it is asked, does not stop well. How Temporary children stop doesn't matter.
+//
+// Wait doesn't return the failures of Temporary children, nor a failure after which the child was restarted. They are in the
+// events, and in ChildStatus.LastErr.
 func (s *Supervisor) Wait() error {
-	s.loop.do(func() { s.loop.waited = true })
+	s.do(func() { s.loop.waited = true })
 	<-s.done
 	return s.err
 }
 
-// Children returns a snapshot. It has the children that were started and not yet forgotten: of those that have ended for
-// good, only the latest hundred.
+// Children returns a snapshot of the children. Of those that have ended for good it has only the latest hundred.
 func (s *Supervisor) Children() ChildList {
 	var l ChildList
-	if !s.loop.do(func() { l = s.loop.snapshot() }) {
+	if !s.do(func() { l = s.loop.snapshot() }) {
 		l = append(l, s.loop.final...)
 	}
 	return l

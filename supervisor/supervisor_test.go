@@ -235,6 +235,23 @@ func TestSupervisorRefusesAnInputThatRestartsWouldLose(t *testing.T) {
 	test.Check(t, s.Stop(test.Context(t)))
 }
 
+// A Supervisor that New didn't make says so; it doesn't wait for ever.
+func TestZeroSupervisorPanics(t *testing.T) {
+	s := &Supervisor{}
+	for name, call := range map[string]func(){
+		"Start":    func() { _ = s.Start() },
+		"Stop":     func() { _ = s.Stop(t.Context()) },
+		"Wait":     func() { _ = s.Wait() },
+		"Children": func() { s.Children() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.Bounded(t)
+			defer func() { test.Equal(t, recover(), any("gipc/supervisor: a Supervisor is made by New")) }()
+			call()
+		})
+	}
+}
+
 func TestChildListTable(t *testing.T) {
 	l := ChildList{
 		{Name: "db", PID: 71, State: ChildRunning, Uptime: 90 * time.Second},
