@@ -17,16 +17,11 @@ import (
 // endingTime is how long a kill may take to end a child and all that serves it, before it counts as without effect.
 const endingTime = 4 * proc.DrainDelay
 
-<<<<<<< HEAD
 // turn is how long a goroutine may take to see what has come in while this process stood still.
 const turn = 50 * time.Millisecond
 
-// Process is a child process; Spawn makes it. Its methods may be called from any number of goroutines at once, and after
-// the child has ended. Nothing needs to be released.
-=======
 // Process is a child process. Spawn makes it; the methods of the zero value panic. They may be called from any number of
 // goroutines at once, and after the child has ended. Nothing needs to be released.
->>>>>>> fix-sup
 type Process struct {
 	name  string
 	grace time.Duration

@@ -54,21 +54,15 @@ type SpawnOptions struct {
 	// Daemon marks a child that a Supervisor doesn't wait for but ends after the others.
 	Daemon bool
 
-<<<<<<< HEAD
-	// Command may change the command before it is started: credentials, cgroup, namespaces. It may set fields of
-	// SysProcAttr, which is never nil, and append to ExtraFiles and Env, but must keep what is there, and only files can
-	// be its standard streams. With Setsid the child leads a session in place of a group. With Chroot, /proc must be mounted
-	// in the new root (Linux), or Path lead to a copy of this program in it. On Windows Spawn returns an error that matches
-	// errors.ErrUnsupported if it sets ExtraFiles; there it may append inheritable handles to
-	// SysProcAttr.AdditionalInheritedHandles.
-=======
 	// Command may change the command before it is started, to set credentials, a cgroup or namespaces. It may set fields of
 	// SysProcAttr, which is never nil, and append to ExtraFiles and Env. It must keep what is there, and the standard
 	// streams must be files.
 	//
+	// With Setsid the child leads a session in place of a group. With Chroot, /proc must be mounted in the new root (on
+	// Linux), or Path must lead to a copy of this program in it.
+	//
 	// On Windows it must not set ExtraFiles: Spawn then returns an error that matches errors.ErrUnsupported. It may append
 	// inheritable handles to SysProcAttr.AdditionalInheritedHandles.
->>>>>>> fix-sup
 	Command func(*exec.Cmd)
 }
 

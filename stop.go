@@ -9,15 +9,10 @@ import (
 	"github.com/go-gipc/gipc/internal/proc"
 )
 
-<<<<<<< HEAD
-// Stop ends the child and waits for its end. It asks the child over the control channel: the entrypoint's ctx ends. After
-// three quarters of SpawnOptions.Grace it does as Terminate, and at the end of the grace, or when ctx ends, as
-// Kill. If it had to do either, what the child has started and left in its process group ends with it. Calling it again, also at the same time, joins the first.
-=======
 // Stop ends the child and waits for its end. It asks the child over the control channel, and the entrypoint's ctx ends. If
 // the child is still there after three quarters of SpawnOptions.Grace, Stop terminates it as Terminate does. At the end of
-// the grace, or when ctx ends, it kills the child as Kill does. Another Stop joins the first.
->>>>>>> fix-sup
+// the grace, or when ctx ends, it kills the child as Kill does. If it had to do either, what the child has started and left
+// in its process group ends with it. Another Stop joins the first.
 //
 // If ctx has ended already, Stop kills at once, without asking. So give it another ctx behind <-ctx.Done(), such as
 // context.WithoutCancel(ctx). The grace bounds Stop without any ctx.
