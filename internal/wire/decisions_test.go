@@ -135,3 +135,42 @@ func TestWrittenBytesAreNotCountedAsAccepted(t *testing.T) {
 	s.advance(2, nil)
 	test.Equal(t, s.accepted(), 0)
 }
+
+// gated is a stream whose every Write waits for leave.
+type gated struct{ began, leave chan struct{} }
+
+func (g gated) Write(p []byte) (int, error) {
+	g.began <- struct{}{}
+	<-g.leave
+	return len(p), nil
+}
+
+func (gated) Close() error { return nil }
+
+// Flush returns when its batch is written, though the drain goes on with the next one.
+func TestFlushDoesNotWaitForTheNextBatch(t *testing.T) {
+	test.Bounded(t)
+	ctx := t.Context()
+	g := gated{make(chan struct{}), make(chan struct{})}
+	out := NewOutbound(g, Options{Buffer: 100, MaxMessage: 100})
+	put := func() {
+		p := NewFrame()
+		p.SetPayload([]byte("text"))
+		test.Check(t, out.Send(ctx, p))
+	}
+	put()
+	<-g.began
+	flushed := make(chan error)
+	go func() { flushed <- out.Flush(ctx) }()
+	test.Eventually(t, "Flush waits", func() bool {
+		out.mu.Lock()
+		defer out.mu.Unlock()
+		return len(out.waiters) == 1
+	})
+	put()
+	g.leave <- struct{}{}
+	<-g.began // the next batch is being written
+	test.Check(t, <-flushed)
+	g.leave <- struct{}{}
+	test.Check(t, out.Close())
+}
