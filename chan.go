@@ -111,11 +111,10 @@ func NewReader[T any](r io.ReadCloser, opts *Options[T]) *Reader[T] {
 // NewWriter returns a Writer that sends its messages on a byte stream. The stream belongs to the Writer from here on, its
 // write deadline included, and is closed with it.
 //
-// On a stream without deadlines (SetWriteDeadline missing or failing) a Put still returns promptly when its ctx ends; if
-// its message had been given to the stream's Write, the error matches ErrPartial and the message will still arrive.
-// So it is on a TLS connection, which a write that met its deadline would break for good. A stream of another kind that a
-// deadline breaks is at its end after a Put that was cancelled while it wrote: Flush and Close then say that its message is
-// lost.
+// On a stream without deadlines (SetWriteDeadline missing or failing) a Put still returns promptly when its ctx ends. If its
+// message had been given to the stream's Write, the error matches ErrPartial and the message will still arrive. The same
+// holds on a TLS connection, which a missed write deadline would break for good. If a missed deadline breaks a stream of
+// another kind, a Put that was cancelled while it wrote is the last: Flush and Close then say that its message is lost.
 //
 // NewWriter panics if w is nil, if T can't be encoded by the codec, and if the options make no sense.
 func NewWriter[T any](w io.WriteCloser, opts *Options[T]) *Writer[T] {

@@ -50,10 +50,10 @@ type Codec[T any] interface {
 // A type's own MarshalCBOR or MarshalBinary is used, with the UnmarshalCBOR or UnmarshalBinary beside it. Note that
 // a struct that embeds such a type, [time.Time] for one, inherits them, and then nothing but the embedded value is sent.
 //
-// Refused in both directions: values nested more than 10,000 deep, and so those that contain themselves. Refused in
-// messages: duplicate keys in a map, items of indefinite length, more than 16 tags around one item, and integers of more
-// than 64 KiB. Of these gipc itself writes but two: integers of any size, and duplicate keys, for a map whose keys are of
-// interface type and one number under two types.
+// Values nested more than 10,000 deep, and so those that contain themselves, are refused in both directions. In messages
+// that arrive, these are refused too: duplicate keys in a map, items of indefinite length, more than 16 tags around one
+// item, and integers of more than 64 KiB. Two of them can come from gipc itself: a [big.Int] of more than 64 KiB, and
+// duplicate keys, from a map whose keys are of interface type and hold one number under two types.
 //
 // Integers, floats, booleans, strings and []byte, under whatever type name, allocate nothing on the way, except
 // a string that differs from the one that it replaces.

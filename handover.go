@@ -263,7 +263,9 @@ func decodeEnd() error {
 	return nil
 }
 
-// CloseEnds closes the ends and files in args, as Spawn finds them: those that were not handed over because Spawn failed. Ends
-// in values of interface type are closed too, though they can't be handed over; files there, such as os.Stderr in an
-// io.Writer, are left alone, and so is what is in unexported fields. Messages queued in a Writer are dropped.
+// CloseEnds closes the ends and files in args. Call it when Spawn has failed: the ends in its arguments have then not moved.
+// Messages queued in a Writer are dropped.
+//
+// It finds ends and files where Spawn does, and ends in values of interface type, which can't move. It leaves alone what is
+// in unexported fields, and files in values of interface type, such as os.Stderr in an io.Writer.
 func CloseEnds(args any) { finder.Close(args) }
