@@ -116,6 +116,6 @@ func (c *ChildSpec) checkSpawn() error {
 		return nil
 	}
 	// The goroutine that copies it to one incarnation may sit in Read beyond the end of that one.
-	return fmt.Errorf("Stdin is a %T, and a restart would lose what was read from it for the process before. "+
+	return fmt.Errorf("its Stdin is a %T, and a restart would lose what was read from it for the process before. "+
 		"Use an *os.File, such as the reading end of os.Pipe, or send the input over a channel in the arguments", o.Stdin)
 }

@@ -172,5 +172,5 @@ func TestFlushDoesNotWaitForTheNextBatch(t *testing.T) {
 	<-g.began // the next batch is being written
 	test.Check(t, <-flushed)
 	g.leave <- struct{}{}
-	test.Check(t, out.Close())
+	test.Check(t, out.Close(true))
 }
