@@ -26,14 +26,14 @@
 //
 // Get returns [io.EOF], as it is, when the Writer was closed: all its messages have been read. Where the writing process
 // crashed, was killed, exited, or dropped the end, Get returns an error that matches [io.ErrUnexpectedEOF]. Every error of an
-// end but io.EOF is an [*Error] that names the call and the end; its cause is matched with errors.Is ([ErrClosed],
+// end but io.EOF is an [*Error] that names the call and the end. Its cause is matched with errors.Is ([ErrClosed],
 // [ErrPeerClosed], [io.ErrUnexpectedEOF], context.Canceled, …) or errors.As ([*TooLargeError], [*EncodeError],
 // [*DecodeError]).
 //
 // # Trust
 //
-// A Reader may be fed by an untrusted process. Lengths are checked and memory grows only with the bytes that arrive;
-// garbage gives an error, never a panic. What a message means is for its receiver to judge.
+// A Reader may be fed by an untrusted process. Lengths are checked, and memory grows only with the bytes that arrive. Garbage
+// gives an error, never a panic. What a message means is for its receiver to judge.
 package gipc
 
 import (
@@ -53,21 +53,21 @@ type Options[T any] struct {
 	Codec Codec[T]
 
 	// MaxMessage is the greatest size of an encoded message, in bytes. 0: 1 GiB. The sender refuses a larger one
-	// before a byte is sent, the receiver skips it; both get a *TooLargeError and stay usable.
+	// before a byte is sent, and the receiver skips it. Both get a *TooLargeError and stay usable.
 	MaxMessage int
 
-	// Buffer is how many bytes Put may queue in this process before they reach the pipe. 0: none, Put returns when
-	// its message is in the pipe. What is queued is sent at once in the background; while that is being written, as
-	// much again may queue up. It is lost if the process ends before Flush or Close.
+	// Buffer is how many bytes Put may queue in this process before they reach the pipe. 0: none, and Put returns when
+	// its message is in the pipe. What is queued is sent at once, in the background. While that is being written, as
+	// much again may queue up. What is still queued when the process ends is lost: call Flush or Close before.
 	Buffer int
 
 	// PipeSize is the capacity to ask the kernel for, in bytes. 0: the default of the OS, 64 KiB on Linux. It is a
 	// hint, followed on Linux up to /proc/sys/fs/pipe-max-size, and on Windows.
 	PipeSize int
 
-	// EndMark says that the stream ends with a mark, which Writer.Close writes and without which the Reader gets
-	// io.ErrUnexpectedEOF: so a crash of the writer's process doesn't look like the end. Pipe and NewDuplex always set
-	// it. For NewReader and NewWriter, set it on both sides, or on neither where the other side is not gipc.
+	// EndMark says that the stream ends with a mark, which Writer.Close writes. Without the mark the Reader gets
+	// io.ErrUnexpectedEOF, so that a crash of the writer's process doesn't look like the end. Pipe and NewDuplex always
+	// set it. For NewReader and NewWriter, set it on both sides, or on neither where the other side is not gipc.
 	EndMark bool
 }
 
@@ -93,8 +93,8 @@ func Pipe[T any](opts *Options[T]) (*Reader[T], *Writer[T], error) {
 // NewReader returns a Reader of the messages that arrive on a byte stream: a file, a socket, a net.Pipe, os.Stdin. The
 // stream belongs to the Reader from here on, its read deadline included, and is closed with it.
 //
-// On a stream without deadlines (SetReadDeadline missing or failing) a Get still returns promptly when its ctx ends; a
-// goroutine then stays in the stream's Read, and what it brings in goes to the next Get.
+// On a stream without deadlines (SetReadDeadline missing or failing) a Get still returns promptly when its ctx ends. A
+// goroutine then stays in the stream's Read, and what that brings in goes to the next Get.
 //
 // NewReader panics if r is nil, if T can't be encoded by the codec, and if the options make no sense.
 func NewReader[T any](r io.ReadCloser, opts *Options[T]) *Reader[T] {

@@ -52,12 +52,12 @@ func (d *Duplex[In, Out]) Flush(ctx context.Context) error { return d.w.Flush(ct
 // still answer. It may block; see [Writer.Close].
 func (d *Duplex[In, Out]) CloseWrite() error { return d.w.Close() }
 
-// Close closes the sending half as Writer.Close does, and then the receiving half. It may block; see [Writer.Close]. It is
-// no error if one half is closed already; if both are, it returns ErrClosed.
+// Close closes the sending half as Writer.Close does, and then the receiving half. It may block: see [Writer.Close]. It is no
+// error if one half is closed already. If both are, Close returns ErrClosed.
 func (d *Duplex[In, Out]) Close() error { return d.closeHalves(d.w.Close) }
 
-// CloseNow closes both halves at once, dropping what is queued; see [Writer.CloseNow]. It is no error if one half is
-// closed already; if both are, it returns ErrClosed.
+// CloseNow closes both halves at once, and drops what is queued: see [Writer.CloseNow]. It is no error if one half is closed
+// already. If both are, CloseNow returns ErrClosed.
 func (d *Duplex[In, Out]) CloseNow() error { return d.closeHalves(d.w.CloseNow) }
 
 func (d *Duplex[In, Out]) closeHalves(closeWriter func() error) error {
@@ -78,7 +78,7 @@ func (d *Duplex[In, Out]) closedError() error {
 	return wrapError(context.Background(), "close", d, d.w.out.Err())
 }
 
-// TryClose closes what is still open of the two halves, if no call is under way on either; otherwise it closes nothing and
+// TryClose closes what is still open of the two halves, if no call is under way on either. Otherwise it closes nothing and
 // returns ErrLocked. If both are closed already, it returns ErrClosed. It doesn't block.
 func (d *Duplex[In, Out]) TryClose() error {
 	errIn := d.r.in.TryEnter() // keeps every Get out until both halves have agreed

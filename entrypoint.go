@@ -12,7 +12,7 @@ import (
 	"github.com/go-gipc/gipc/internal/proc"
 )
 
-// Entrypoint is a function that Spawn can run in a child process; Register makes it.
+// Entrypoint is a function that Spawn can run in a child process. Register makes it.
 type Entrypoint[A any] struct{ name string }
 
 // Name returns the name that it was registered with.
@@ -34,19 +34,22 @@ var (
 //
 //	var resize = gipc.Register("resize", func(ctx context.Context, args ResizeArgs) error { … })
 //
-// An entrypoint that spawns itself can't be initialized so, because it would refer to itself; an init function can:
+// An entrypoint that spawns itself would refer to itself there, which doesn't compile. Use an init function:
 //
 //	var walk *gipc.Entrypoint[WalkArgs]
 //
 //	func init() { walk = gipc.Register("walk", runWalk) } // runWalk calls Spawn with walk
 //
 // In the child, fn runs on the main goroutine. Its ctx ends when the parent asks the child to stop, when the ctx given to
-// Spawn ends and when the parent is gone; fn should then return. What it returns is what the parent's Wait returns, as
-// text. When fn returns, messages queued in the Writers among its arguments are still sent, however long their readers
-// take, and the process exits. So who waits for a process before reading what it has queued may wait for ever.
+// Spawn ends, and when the parent is gone. Then fn should return. What it returns is what the parent's Wait returns, as text.
 //
-// Args travel as CBOR; ends and files in them, in fields of their own type at any depth, move to the child. Register
-// panics if args can't be encoded, naming the field, and if the name is empty or taken.
+// When fn returns nil, the ends among its arguments are closed, Readers first, and the process exits when what its Writers had
+// queued is in the pipes. When fn returns an error, queued messages are sent too, but the readers get io.ErrUnexpectedEOF
+// behind them. Both wait until the readers have made room, or the child is stopped. So a parent must not wait for a child
+// before it has read what the child has queued.
+//
+// Args travel as CBOR. Ends and files in them, in fields of their own type at any depth, move to the child. Register panics
+// if args can't be encoded, naming the field, and if the name is empty or taken.
 func Register[A any](name string, fn func(ctx context.Context, args A) error) *Entrypoint[A] {
 	switch err := cborArgs.Check(reflect.TypeFor[A]()); {
 	case name == "":
@@ -86,8 +89,8 @@ func entrypointNames() []string {
 }
 
 // Init must be the first line of main, and of TestMain in tests that spawn. In a child process it runs the entrypoint and
-// never returns; in any other process it returns at once. Spawn fails with ErrNotInitialized where it was not called. Calling
-// it again does nothing, but in an entrypoint it panics.
+// never returns. In any other process it returns at once, and a second call does nothing. Spawn fails with ErrNotInitialized
+// where Init was not called. An entrypoint that calls it panics.
 func Init() {
 	again := proc.Initialized.Swap(true)
 	proc.FileID()

@@ -22,12 +22,13 @@ var (
 	// ErrPeerClosed says that nobody can read what is written: the reading end is closed everywhere.
 	ErrPeerClosed = wire.ErrPeerClosed
 
-	// ErrPartial says that a Put was cancelled after its first byte had reached the pipe. The writer keeps the rest and
-	// sends it before anything else: the message will still arrive, so don't Put it again. A Put into a stream without
-	// write deadlines says so, too, when its Write was under way, as does one into a file or socket on Windows.
+	// ErrPartial says that a Put was cancelled after its first byte had reached the pipe. The Writer keeps the rest and
+	// sends it before anything else. The message will still arrive, so don't Put it again. Where a Write can't be
+	// interrupted, every Put that is cancelled during its Write returns ErrPartial: on streams without write deadlines, on
+	// TLS connections, and on files and sockets on Windows.
 	ErrPartial = wire.ErrPartial
 
-	// ErrFrame says that the stream holds bytes that can't be a message's length. The position in the stream is lost:
+	// ErrFrame says that the stream holds bytes that can't be a message's length. The position in the stream is lost, and
 	// every later Get returns this error too.
 	ErrFrame = wire.ErrFrame
 

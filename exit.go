@@ -10,14 +10,15 @@ import (
 	"github.com/go-gipc/gipc/internal/proc"
 )
 
-// ExitError says how a child process ended, if not well. Its text has the first KiB of each of the fields, which have more. Err is matched through it by errors.Is and errors.As.
+// ExitError says how a child process ended, if not well. Its Error method cuts each text after 1 KiB. The fields have all of
+// it. Err is matched through it by errors.Is and errors.As.
 type ExitError struct {
 	Name   string
 	PID    int
 	Code   int       // exit code; -N for death by signal N
 	Signal os.Signal // nil unless a signal ended it
-	Err    error     // what the entrypoint returned, as text; or why the child was terminated from here. If the entrypoint returned its ctx's error, it matches that
-	Asked  bool      // it ended as it was asked to: the entrypoint returned the error of its ctx, which had ended, and nothing else
+	Err    error     // what the entrypoint returned, as text, or why the child was terminated. It matches the ctx's error if that was returned
+	Asked  bool      // the child was asked to stop, and its entrypoint returned no more than its ctx's error
 	Panic  string    // panic value or fatal runtime error
 	Stack  []byte    // its goroutine's stack
 	Stderr []byte    // the last 16 KiB, where SpawnOptions.Stderr was a plain writer

@@ -34,8 +34,8 @@ func readerOn[T any](in *wire.Inbound, c Codec[T]) Reader[T] {
 // killed, exited or dropped the end, or the stream was cut inside a message. (A Reader of NewReader without
 // Options.EndMark can't tell, and returns io.EOF at any end between two messages.)
 //
-// It returns the ctx's error as soon as ctx ends; then no message is lost. After a *DecodeError or *TooLargeError the next
-// Get returns the next message.
+// It returns the ctx's error as soon as ctx ends, and loses no message. After a *DecodeError or *TooLargeError the next Get
+// returns the next message.
 func (r *Reader[T]) Get(ctx context.Context) (T, error) {
 	if !r.plain {
 		v := new(T)
@@ -50,9 +50,9 @@ func (r *Reader[T]) Get(ctx context.Context) (T, error) {
 	return v, err
 }
 
-// GetInto is Get into *v, whose memory the codecs of this package reuse: that of maps, and of slices up to their length or
-// 64 KiB, whichever is more; Raw uses all. Nothing else of the old value is left. After an error *v may hold part of a
-// message.
+// GetInto is Get into *v. The codecs of this package reuse the memory of *v: that of maps, and that of slices up to their
+// length or 64 KiB, whichever is more. Raw reuses all of it. Nothing else of the old value is left. After an error *v may hold
+// part of a message.
 func (r *Reader[T]) GetInto(ctx context.Context, v *T) error {
 	if r.raw {
 		return r.wrap(ctx, "get", r.in.NextInto(ctx, any(v).(*[]byte)))
@@ -64,9 +64,9 @@ func (r *Reader[T]) GetInto(ctx context.Context, v *T) error {
 	return r.wrap(ctx, "get", err)
 }
 
-// All returns the messages up to the end of the stream, which ends the loop without an error. Any error is yielded with
-// what there is of a value; behind one that left the Reader usable (*DecodeError, *TooLargeError) the loop goes on.
-// Several loops may run at once: each message goes to one of them.
+// All returns the messages up to the end of the stream, where Get returns io.EOF: that ends the loop without an error. Any
+// other error is yielded with what there is of a value. Behind a *DecodeError or a *TooLargeError, which leave the Reader
+// usable, the loop goes on. Several loops may run at once: each message goes to one of them.
 func (r *Reader[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for {
@@ -84,10 +84,12 @@ func staysUsable(err error) bool {
 	return errors.As(err, &decode) || errors.As(err, &size)
 }
 
-// Chan returns a native channel of the messages, for use in select. It is closed at the end of the stream, at the first
-// error, when ctx ends and when the Reader is closed; errs then delivers why, exactly once, nil for the end of the stream.
-// A message that nobody had received when ctx ended goes to the next Get, before all others. End ctx, or close the Reader,
-// if you stop receiving early: a goroutine waits for you.
+// Chan returns a native channel of the messages, for use in select. The channel is closed at the end of the stream, at the
+// first error, when ctx ends and when the Reader is closed. Then errs delivers the reason, exactly once: nil for the end of
+// the stream.
+//
+// A message that nobody had received when ctx ended goes to the next Get, before all others. If you stop receiving early,
+// end ctx or close the Reader, because a goroutine waits for you.
 func (r *Reader[T]) Chan(ctx context.Context) (msgs <-chan T, errs <-chan error) {
 	out, why := make(chan T), make(chan error, 1)
 	offers, err := r.in.Offer(ctx)

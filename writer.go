@@ -26,8 +26,8 @@ func writerOn[T any](out *wire.Outbound, codec Codec[T]) Writer[T] {
 }
 
 // Put sends v. It blocks while the pipe is full. Without Options.Buffer, nil means that every byte is in the pipe: the
-// message arrives even if this process ends at once. With it, nil means that the message is queued, in order; Flush and
-// Close wait until it is in the pipe. Put keeps no reference to v.
+// message arrives even if this process ends at once. With it, nil means that the message is queued, in order. Flush and Close
+// wait until it is in the pipe. Put keeps no reference to v.
 //
 // When ctx ends, Put returns at once. If it had not begun to send, nothing is sent. If it had, the error also matches
 // ErrPartial: the Writer sends the rest in the background and before anything else, and the message will arrive.
@@ -54,15 +54,14 @@ func (w *Writer[T]) put(ctx context.Context, v T, fed bool) error {
 
 // Flush waits until everything accepted before the call is in the pipe: what Put queued under Options.Buffer, the rest of a
 // message whose Put was cancelled, and what a Chan had taken whose ctx has ended. A Chan still in use is not waited for:
-// close it. When ctx ends Flush returns; the sending goes on.
+// close it. When ctx ends, Flush returns, and the sending goes on.
 func (w *Writer[T]) Flush(ctx context.Context) error {
 	return w.wrap(ctx, "flush", w.out.Flush(ctx))
 }
 
-// Chan returns a native channel whose values are Put, for use in select. Close it when you are done: errs then delivers
-// nil once everything is in the pipe. If sending fails, when ctx ends and when the Writer is closed, errs delivers the
-// error; nothing receives from the channel any more, so select on both. A value that the channel has taken is sent even if
-// ctx ends.
+// Chan returns a native channel whose values are Put, for use in select. Close it when you are done. Then errs delivers nil,
+// once everything is in the pipe. If sending fails, when ctx ends and when the Writer is closed, errs delivers the error, and
+// nothing receives from the channel any more. So select on both. A value that the channel has taken is sent even if ctx ends.
 func (w *Writer[T]) Chan(ctx context.Context) (msgs chan<- T, errs <-chan error) {
 	in, why := make(chan T), make(chan error, 1)
 	stop, err := w.out.BeginFeed(ctx)

@@ -17,6 +17,7 @@ type pumpSource struct {
 	kicked  chan struct{} // interrupt
 	once    sync.Once     // makes both
 	waiting bool          // a Read is under way
+	busy    bool          // the last Read filled its chunk: there may be more
 	got     pumped        // received, not yet read out
 }
 
@@ -24,6 +25,7 @@ type pumpSource struct {
 type pumped struct {
 	chunk []byte // borrowed
 	data  []byte // part of chunk that is not read out
+	full  bool   // it filled the chunk
 	err   error
 }
 
@@ -38,11 +40,11 @@ func (s *pumpSource) Read(ctx context.Context, mem Lender) (int, error) {
 	if len(s.got.data) == 0 && s.got.err == nil {
 		if !s.waiting {
 			s.waiting = true
-			go s.pump(mem.Amid())
+			go s.pump(s.busy && mem.Amid())
 		}
 		select {
 		case s.got = <-s.results:
-			s.waiting = false
+			s.waiting, s.busy = false, s.got.full
 		case <-ctx.Done():
 			return 0, ErrInterrupted
 		case <-s.kicked:
@@ -63,10 +65,11 @@ func (s *pumpSource) Read(ctx context.Context, mem Lender) (int, error) {
 	return n, nil
 }
 
-// pump reads into a small chunk, which is held for as long as nothing comes, or into a large one where bytes are bound to.
-func (s *pumpSource) pump(amid bool) {
+// pump reads into a small chunk, which is held for as long as nothing comes, or into a large one where many bytes are bound
+// to.
+func (s *pumpSource) pump(many bool) {
 	borrow := BorrowSmallChunk
-	if amid {
+	if many {
 		borrow = BorrowChunk
 	}
 	chunk := borrow()
@@ -74,7 +77,7 @@ func (s *pumpSource) pump(amid bool) {
 	if n < 0 || n > len(chunk) {
 		n, err = 0, fmt.Errorf("the stream's Read of %d bytes returned %d", len(chunk), n)
 	}
-	result := pumped{chunk: chunk, data: chunk[:n], err: err}
+	result := pumped{chunk: chunk, data: chunk[:n], full: n == len(chunk), err: err}
 	if n == 0 {
 		ReturnChunk(chunk)
 		result.chunk, result.data = nil, nil
@@ -94,6 +97,7 @@ func (s *pumpSource) Settled() bool {
 	s.init()
 	if s.waiting && len(s.results) > 0 {
 		s.got, s.waiting = <-s.results, false
+		s.busy = s.got.full
 	}
 	return !s.waiting
 }
