@@ -89,7 +89,8 @@ func adoptsOrphans() bool {
 	return os.Getpid() == 1 || err == nil && subreaper != 0
 }
 
-// nameProcess makes this process show up under a name in top and ps, instead of as exe. The kernel keeps 15 bytes.
+// nameProcess makes this process show up under a name in top and ps, instead of as exe. The kernel keeps 15 bytes. It must be
+// called on the process's first thread, whose name that is: while packages are initialised, Go runs nothing elsewhere.
 func nameProcess(name string) {
 	const room = 15
 	if len(name) > room {
@@ -99,7 +100,8 @@ func nameProcess(name string) {
 		}
 		name = name[:n]
 	}
-	_ = os.WriteFile("/proc/self/comm", []byte(name), 0) // /proc may be missing
+	cstring := append([]byte(name), 0)
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&cstring[0])), 0, 0, 0) // it fails only for a bad address
 }
 
 // resetSignals undoes what exec leaves of the parent's ignored signals. Go's runtime respects an inherited SIG_IGN of
