@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-gipc/gipc/internal/proc"
+	"github.com/go-gipc/gipc/internal/unwind"
 	"github.com/go-gipc/gipc/internal/wire"
 )
 
@@ -255,7 +256,7 @@ func closeAndWait(out *wire.Outbound, well bool) {
 func callEntrypoint(c *childSide, call *call) (err error) {
 	returned := false
 	defer func() {
-		if goexits, panics := unwind(); !returned && goexits && !panics {
+		if goexits, panics := unwind.Reason(); !returned && goexits && !panics {
 			fmt.Fprintln(os.Stderr, "gipc: the entrypoint called runtime.Goexit")
 			c.end(call, errors.New("the entrypoint called runtime.Goexit"))
 		}

@@ -131,6 +131,19 @@ func codecTravels[T any](c Codec[T]) error {
 	return nil
 }
 
+// CheckCodec says whether c can encode values of type T, as far as that is known without a value, and whether [LookupCodec]
+// finds it in a child by its name. It is for transports of your own: Pipe and Spawn check their channels themselves.
+func CheckCodec[T any](c Codec[T]) error {
+	if err := checkCodec(c); err != nil {
+		return err
+	}
+	return codecTravels(c)
+}
+
+// LookupCodec returns the codec for T of this name: one of this package, or one that RegisterCodec got. It is for transports of
+// your own, whose other side knows only the name.
+func LookupCodec[T any](name string) (Codec[T], error) { return codecByName[T](name) }
+
 func notRegistered(name string, of reflect.Type) error {
 	return fmt.Errorf("codec %q is not registered: call gipc.RegisterCodec[%v] at start-up", name, of)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/go-gipc/gipc/internal/unwind"
 	"github.com/go-gipc/gipc/internal/wire"
 )
 
@@ -133,4 +134,10 @@ func (w *Writer[T]) String() string {
 
 func (w *Writer[T]) wrap(ctx context.Context, op string, err error) error {
 	return wrapError(ctx, op, w, err)
+}
+
+// unwinding says whether the calling goroutine is being ended: what it was doing is not done.
+func unwinding() bool {
+	goexits, panics := unwind.Reason()
+	return goexits || panics
 }

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/events"
 )
 
 // EventKind says what happened.
@@ -91,86 +93,30 @@ func (e Event) log(l *slog.Logger) {
 	l.LogAttrs(context.Background(), e.level(), what+e.Kind.String(), attrs...)
 }
 
-// maxEvents is how many events wait for a slow OnEvent or Logger before further ones are dropped.
-const maxEvents = 1024
-
 // eventPatience is how long the Supervisor waits at its end for one call of a slow OnEvent or Logger.
 const eventPatience = time.Second
 
-// reporter hands events to user code in a goroutine of its own, so that the supervisor never waits for it. Only the supervisor's
-// goroutine calls report and finish.
-type reporter struct {
-	queue    chan Event    // nil: nobody wants events
-	returned chan struct{} // holds something when a call of user code has returned
-	done     chan struct{} // closed when all events are delivered
-	dropped  int
-}
+// reporter hands events to the user. Only the supervisor's goroutine calls its methods.
+type reporter struct{ queue *events.Queue[Event] }
 
 func newReporter(onEvent func(Event), logger *slog.Logger) *reporter {
-	r := &reporter{}
-	if onEvent == nil && logger == nil {
-		return r
+	var sinks []func(Event)
+	if logger != nil {
+		sinks = append(sinks, func(e Event) { e.log(logger) })
 	}
-	r.queue, r.returned, r.done = make(chan Event, maxEvents), make(chan struct{}, 1), make(chan struct{})
-	go func() {
-		defer close(r.done)
-		for e := range r.queue {
-			if logger != nil {
-				e.log(logger)
-				r.noteReturn()
-			}
-			if onEvent != nil {
-				onEvent(e)
-				r.noteReturn()
-			}
-		}
-	}()
-	return r
+	if onEvent != nil {
+		sinks = append(sinks, onEvent)
+	}
+	return &reporter{events.NewQueue(sinks...)}
 }
 
-func (r *reporter) noteReturn() {
-	select {
-	case r.returned <- struct{}{}:
-	default:
-	}
-}
+func (r *reporter) report(e Event) { r.queue.Report(e.after) }
 
-func (r *reporter) report(e Event) {
-	if r.queue == nil {
-		return
-	}
-	e.Time, e.Dropped = time.Now(), r.dropped
-	select {
-	case r.queue <- e:
-		r.dropped = 0
-	default:
-		r.dropped++
-	}
-}
+// finish reports the last event and waits until all are delivered, or one call of user code has taken too long.
+func (r *reporter) finish(last Event) { r.queue.Finish(eventPatience, last.after) }
 
-// finish reports the last event and waits until all are delivered. It gives up when one call of user code takes longer than
-// eventPatience: that code may hang, or be waiting for the supervisor's end itself.
-func (r *reporter) finish(last Event) {
-	if r.queue == nil {
-		return
-	}
-	patience := time.NewTimer(eventPatience)
-	defer patience.Stop()
-	last.Time, last.Dropped = time.Now(), r.dropped
-	for queue := r.queue; ; {
-		select {
-		case queue <- last:
-			close(queue)
-			queue = nil
-		case <-r.returned:
-			patience.Reset(eventPatience)
-		case <-r.done:
-			return
-		case <-patience.C:
-			if queue != nil {
-				close(queue)
-			}
-			return
-		}
-	}
+// after returns the event as it happens now, after some were dropped.
+func (e Event) after(dropped int) Event {
+	e.Time, e.Dropped = time.Now(), dropped
+	return e
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/internal/events"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -117,7 +118,7 @@ func TestSupervisorEventsNeverBlock(t *testing.T) {
 		}
 		close(release)
 		synctest.Wait()
-		if n := len(r.events); n != maxEvents+1 {
+		if n := len(r.events); n != events.Room+1 {
 			t.Errorf("%d events were delivered", n)
 		}
 	})
@@ -149,14 +150,14 @@ func TestSupervisorDroppedEventsAreCounted(t *testing.T) {
 		r := newReporter(func(e Event) { <-release; rec.add(e) }, nil)
 		r.report(Event{})
 		synctest.Wait()
-		for range maxEvents + 7 {
+		for range events.Room + 7 {
 			r.report(Event{})
 		}
 		close(release)
 		synctest.Wait()
 		r.finish(Event{Kind: EventStopped})
 		last := rec.events[len(rec.events)-1]
-		if last.Dropped != 7 || len(rec.events) != maxEvents+2 {
+		if last.Dropped != 7 || len(rec.events) != events.Room+2 {
 			t.Errorf("%d events, the last with %d dropped", len(rec.events), last.Dropped)
 		}
 		if text := last.String(); text != "supervisor stopped (7 events before this were dropped)" {

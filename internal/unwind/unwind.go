@@ -1,10 +1,11 @@
-package gipc
+// Package unwind tells why the deferred functions of a goroutine run.
+package unwind
 
 import "runtime"
 
-// unwind says whether the calling goroutine is in runtime.Goexit, and whether it panics: during a Goexit it may do both. It
+// Reason says whether the calling goroutine is in runtime.Goexit, and whether it panics: during a Goexit it may do both. It
 // looks for them on the stack, because recover would end a panic.
-func unwind() (goexits, panics bool) {
+func Reason() (goexits, panics bool) {
 	var pcs [64]uintptr
 	for skip := 2; ; skip += len(pcs) {
 		n := runtime.Callers(skip, pcs[:])
@@ -19,10 +20,4 @@ func unwind() (goexits, panics bool) {
 			return goexits, panics
 		}
 	}
-}
-
-// unwinding says whether the calling goroutine is being ended: what it was doing is not done.
-func unwinding() bool {
-	goexits, panics := unwind()
-	return goexits || panics
 }
