@@ -55,11 +55,11 @@ func TestWhatHasComeInTimeCounts(t *testing.T) {
 		in, out, err := fd.NewPipe(0)
 		test.Check(t, err)
 		c := newControl(in, out, maxReport)
-		text, err := codec.Append(nil, report{Failed: true})
+		text, err := codec.Append(nil, report{Asked: true})
 		test.Check(t, err)
 		test.Check(t, c.w.Put(t.Context(), text))
 		test.Check(t, receiveServed(over, c, &r))
-		if !r.Failed {
+		if !r.Asked {
 			t.Fatalf("%+v", r)
 		}
 		test.Check(t, c.w.Close())

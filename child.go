@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-gipc/gipc/internal/proc"
+	"github.com/go-gipc/gipc/internal/remote"
 	"github.com/go-gipc/gipc/internal/unwind"
 	"github.com/go-gipc/gipc/internal/wire"
 )
@@ -123,14 +124,13 @@ func (c *childSide) run() {
 // end ends the process, after the entrypoint has returned err. What it returned is told first: sending what its Writers hold
 // may take long, and be cut short.
 func (c *childSide) end(call *call, err error) {
-	r := c.outcome(err)
-	c.tell(r)
+	c.tell(c.outcome(err))
 	c.cancel(nil)
-	if unsent := call.finish(c.giveUp, err == nil); unsent != nil && err == nil {
-		r = report{Failed: true, Text: unsent.Error()}
-		c.tell(r)
+	unsent := call.finish(c.giveUp, err == nil)
+	if unsent != nil && err == nil {
+		c.tell(c.outcome(unsent))
 	}
-	if r.Failed {
+	if err != nil || unsent != nil {
 		os.Exit(exitFailed)
 	}
 	os.Exit(0)
@@ -178,25 +178,14 @@ func (c *childSide) prepare(b beginning) (*call, *report) {
 
 // outcome is the report of what the entrypoint returned. It is made before the ctx is cancelled for good.
 func (c *childSide) outcome(err error) report {
-	if err == nil {
-		return report{}
-	}
-	r := report{Failed: true, Text: err.Error()}
-	switch {
-	case errors.Is(err, context.Canceled):
-		r.Ctx = ctxCanceled
-		r.Asked = c.ctx.Err() != nil && onlyCanceled(err)
-	case errors.Is(err, context.DeadlineExceeded):
-		r.Ctx = ctxDeadline
-	}
-	return r
+	return report{Error: remote.Append(nil, err), Asked: c.ctx.Err() != nil && onlyCanceled(err)}
 }
 
 // onlyCanceled says whether an error that matches context.Canceled says nothing else: one that is joined with it is a failure
 // of its own.
 func onlyCanceled(err error) bool {
 	switch e := err.(type) {
-	case *remoteError: // of a child's child
+	case *remoteError: // of a child's child, or of elsewhere: what else it was, stayed there
 		return e.asked
 	case interface{ Unwrap() []error }:
 		for _, part := range e.Unwrap() {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-gipc/gipc/internal/codec"
 	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/remote"
 )
 
 // The control channel is two pipes between a parent and its child, with frames of CBOR. The parent sends a hello, then
@@ -38,9 +39,8 @@ type order struct {
 type report struct {
 	Ready   bool
 	Refused refusal
-	Failed  bool   // the entrypoint returned an error
-	Text    string // of that error, or details of the refusal
-	Ctx     ctxEnd // which error of a ctx that error was
+	Text    string // details of the refusal
+	Error   []byte // what the entrypoint returned, as package remote encodes it
 	Asked   bool   // it was the error of the entrypoint's ctx, which had ended
 	Pong    uint64 // the answer to the Ping of that number, and nothing else
 	Serving bool   // the entrypoint called Ready, and nothing else
@@ -53,14 +53,6 @@ const (
 	refusedBuild
 	refusedEntrypoint
 	refusedArgs
-)
-
-type ctxEnd int
-
-const (
-	ctxNone ctxEnd = iota
-	ctxCanceled
-	ctxDeadline
 )
 
 // control is one process's side of the control channel.
@@ -78,10 +70,10 @@ func newControl(r, w fd.End, maxReceived int) *control {
 }
 
 // A child may be hostile: its parent takes no report above maxReport bytes. The child cuts its texts, which are most of it,
-// to maxText.
+// to maxText, and an error to remote.MaxSize.
 const (
 	maxReport = 1 << 20
-	maxText   = 256 << 10
+	maxText   = remote.MaxText
 )
 
 func (c *control) send(ctx context.Context, message any) error {

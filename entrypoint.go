@@ -41,7 +41,8 @@ var (
 //	func init() { walk = gipc.Register("walk", runWalk) } // runWalk calls Spawn with walk
 //
 // In the child, fn runs on the main goroutine. Its ctx ends when the parent asks the child to stop, when the ctx given to
-// Spawn ends, and when the parent is gone. Then fn should return. What it returns is what the parent's Wait returns, as text.
+// Spawn ends, and when the parent is gone. Then fn should return. What it returns is what the parent's Wait returns: its
+// text, and the sentinels that it matches (see RegisterError).
 //
 // When fn returns nil, the ends among its arguments are closed, Readers first, and the process exits when what its Writers had
 // queued is in the pipes. When fn returns an error, queued messages are sent too, but the readers get io.ErrUnexpectedEOF

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-gipc/gipc/internal/remote"
 	"github.com/go-gipc/gipc/internal/wire"
 )
 
@@ -98,3 +99,58 @@ func (e *DecodeError) Error() string {
 }
 
 func (e *DecodeError) Unwrap() error { return e.Err }
+
+// Those of this package travel under these names.
+func init() {
+	for name, err := range map[string]error{
+		"gipc.ErrClosed": ErrClosed, "gipc.ErrMoved": ErrMoved, "gipc.ErrLocked": ErrLocked, "gipc.ErrPeerClosed": ErrPeerClosed,
+		"gipc.ErrPartial": ErrPartial, "gipc.ErrFrame": ErrFrame, "gipc.ErrNotInitialized": ErrNotInitialized,
+		"gipc.ErrUnknownEntrypoint": ErrUnknownEntrypoint, "gipc.ErrVersionMismatch": ErrVersionMismatch,
+		"gipc.ErrNotReady": ErrNotReady, "gipc.ErrNotEntrypoint": ErrNotEntrypoint,
+	} {
+		RegisterError(name, err)
+	}
+}
+
+// RegisterError gives a sentinel a name under which it travels between processes. Call it when the program starts, in parent
+// and child alike, as with [Register]:
+//
+//	var ErrNoSuchUser = errors.New("there is no such user")
+//
+//	func init() { gipc.RegisterError("users.ErrNoSuchUser", ErrNoSuchUser) }
+//
+// What an entrypoint returns matches in the parent, by errors.Is, each sentinel that it matched in the child and that both
+// processes know. Known without RegisterError are this module's, and of the standard library [io.EOF], [io.ErrUnexpectedEOF],
+// [context.Canceled], [context.DeadlineExceeded], [os.ErrDeadlineExceeded], [os.ErrProcessDone], [errors.ErrUnsupported],
+// [fs.ErrNotExist], [fs.ErrPermission], [fs.ErrExist], [fs.ErrInvalid] and [fs.ErrClosed]. At most 256 travel with one error.
+// The types of errors, and what they hold, stay behind.
+//
+// RegisterError panics if err is nil, and if the name is empty, taken, or longer than 255 bytes. One error may have several
+// names. It may be called from any goroutine.
+func RegisterError(name string, err error) {
+	if err := remote.Register(name, err); err != nil {
+		panic("gipc: RegisterError: " + err.Error())
+	}
+}
+
+// AppendRemoteError appends an encoding of err to dst: its text, of which at most 256 KiB travel, and the sentinels that it
+// matches, as Spawn sends them from child to parent. It is for those who build a transport of their own. Err may be nil.
+// The encoding has at most 512 KiB, and docs/protocol.md specifies it. AppendRemoteError calls the Error and Is methods of
+// err, and keeps no reference to it or to dst.
+func AppendRemoteError(dst []byte, err error) []byte { return remote.Append(dst, err) }
+
+// ParseRemoteError makes an error of what AppendRemoteError has appended in any process, which must be all of src. It has the
+// same text, and matches the same sentinels, of those that this process knows. It is nil if the error was nil. ParseRemoteError
+// keeps no reference to src.
+//
+// If src is anything else, err is a *DecodeError and remote is nil. So src may come from a hostile process.
+func ParseRemoteError(src []byte) (remote, err error) {
+	e, err := parseRemote(src, false)
+	if err != nil {
+		return nil, &DecodeError{Type: "error", Codec: nameCBOR, Size: len(src), Err: err}
+	}
+	if e == nil {
+		return nil, nil
+	}
+	return e, nil
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"os"
 	"strings"
@@ -134,6 +135,35 @@ func Example_exit() {
 	// it failed: the disk is full
 	// it exited with code 7
 	// it crashed: no coffee left
+}
+
+var errNoSuchUser = errors.New("there is no such user")
+
+func init() { gipc.RegisterError("users.errNoSuchUser", errNoSuchUser) }
+
+var lookUp = gipc.Register("errors look up", func(ctx context.Context, user string) error {
+	return fmt.Errorf("%s: %w", user, errNoSuchUser)
+})
+
+func ExampleRegisterError() {
+	ctx := context.Background()
+	child, err := gipc.Spawn(ctx, lookUp, "ada", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = child.Wait(ctx)
+	fmt.Println(errors.Is(err, errNoSuchUser))
+	// Output: true
+}
+
+func ExampleAppendRemoteError() {
+	message := gipc.AppendRemoteError(nil, fmt.Errorf("open a.txt: %w", fs.ErrNotExist))
+	remote, err := gipc.ParseRemoteError(message) // in another process
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(remote, errors.Is(remote, fs.ErrNotExist))
+	// Output: open a.txt: file does not exist true
 }
 
 func Example_partial() {

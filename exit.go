@@ -1,13 +1,13 @@
 package gipc
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/go-gipc/gipc/internal/proc"
+	"github.com/go-gipc/gipc/internal/remote"
 )
 
 // ExitError says how a child process ended, if not well. Its Error method cuts each text after 1 KiB. The fields have all of
@@ -17,7 +17,7 @@ type ExitError struct {
 	PID    int
 	Code   int       // exit code; -N for death by signal N
 	Signal os.Signal // nil unless a signal ended it
-	Err    error     // what the entrypoint returned, as text, or why the child was terminated. It matches the ctx's error if that was returned
+	Err    error     // what the entrypoint returned, with the sentinels that it matched (see RegisterError), or why the child was terminated
 	Asked  bool      // the child was asked to stop, and its entrypoint returned no more than its ctx's error
 	Panic  string    // panic value or fatal runtime error
 	Stack  []byte    // its goroutine's stack
@@ -66,16 +66,23 @@ func lastLine(text []byte) string {
 	return lines[len(lines)-1]
 }
 
-// remoteError is an entrypoint's error in its parent.
+// remoteError is an error of another process.
 type remoteError struct {
-	text  string
-	is    error // the ctx error it was
-	asked bool  // it was that of the entrypoint's own ctx
+	copied *remote.Error
+	asked  bool // an entrypoint returned it, and it was that of the entrypoint's own ctx
 }
 
-func (e *remoteError) Error() string { return e.text }
+func (e *remoteError) Error() string { return e.copied.Error() }
 
-func (e *remoteError) Unwrap() error { return e.is }
+func (e *remoteError) Unwrap() error { return e.copied }
+
+func parseRemote(encoded []byte, asked bool) (*remoteError, error) {
+	e, err := remote.Parse(encoded)
+	if e == nil {
+		return nil, err
+	}
+	return &remoteError{e, asked}, nil
+}
 
 // exitError explains the child's end; nil if it ended well. failure is what went wrong in serving it.
 func (p *Process) exitError(failure error) error {
@@ -90,12 +97,12 @@ func (p *Process) exitError(failure error) error {
 	switch {
 	case len(crash) > 0:
 		e.Panic, e.Stack = proc.ExplainCrash(crash, e.Stderr)
-	case p.last.Failed && e.Code == exitFailed:
-		e.Err = &remoteError{text: p.last.Text, is: p.last.Ctx.asError(), asked: p.last.Asked}
-		e.Asked = p.last.Asked && failure == nil
+	case p.last != nil && e.Code == exitFailed:
+		e.Err = p.last
+		e.Asked = p.last.asked && failure == nil
 	case p.reason == nil || known && !p.child.EndedByForce(): // its end is none of our doing
-	case p.last.Failed:
-		e.Err = fmt.Errorf("%w, after its entrypoint had returned: %w", p.reason, &remoteError{text: p.last.Text, is: p.last.Ctx.asError()})
+	case p.last != nil:
+		e.Err = fmt.Errorf("%w, after its entrypoint had returned: %w", p.reason, &remoteError{copied: p.last.copied})
 	default:
 		e.Err = p.reason
 	}
@@ -106,14 +113,4 @@ func (p *Process) exitError(failure error) error {
 		e.Err = fmt.Errorf("%w; besides: %w", e.Err, failure)
 	}
 	return e
-}
-
-func (c ctxEnd) asError() error {
-	switch c {
-	case ctxCanceled:
-		return context.Canceled
-	case ctxDeadline:
-		return context.DeadlineExceeded
-	}
-	return nil
 }

@@ -107,6 +107,11 @@ func TestEveryEndIsToldApart(t *testing.T) {
 }
 
 func TestOnlyTheCtxsErrorCountsAsAsked(t *testing.T) {
+	remoteCanceled := func(asked bool) error {
+		e, err := parseRemote(AppendRemoteError(nil, context.Canceled), asked)
+		test.Check(t, err)
+		return e
+	}
 	lost := errors.New("3 orders not saved")
 	partial := func(cause error) error { return fmt.Errorf("%w: %w", cause, ErrPartial) } // of a cancelled Put
 	for _, c := range []struct {
@@ -118,8 +123,8 @@ func TestOnlyTheCtxsErrorCountsAsAsked(t *testing.T) {
 		{fmt.Errorf("gave up: %w", context.Canceled), true},
 		{partial(context.Canceled), true},
 		{&Error{"put", "w", partial(fmt.Errorf("%w: %w", context.Canceled, errAsked))}, true},
-		{&ExitError{Err: &remoteError{is: context.Canceled, asked: true}}, true},
-		{&ExitError{Err: &remoteError{is: context.Canceled}}, false},
+		{&ExitError{Err: remoteCanceled(true)}, true},
+		{&ExitError{Err: remoteCanceled(false)}, false},
 		{errors.Join(context.Canceled, lost), false},
 		{fmt.Errorf("%w: %w", lost, context.Canceled), false},
 		{fmt.Errorf("late: %w", errors.Join(context.Canceled, &Error{"put", "w", lost})), false},

@@ -39,8 +39,8 @@ type Process struct {
 	err    error
 	health *health
 
-	reason error  // why the child was terminated from here; set only while it is not reaped
-	last   report // written by the group
+	reason error        // why the child was terminated from here; set only while it is not reaped
+	last   *remoteError // what the entrypoint returned, nil if that was nil; written by the group
 }
 
 // serve makes the Process of a started child and starts all that serves it.
@@ -85,17 +85,24 @@ func (p *Process) readReports() error {
 		switch {
 		case err != nil && (p.child.Served().Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
 			return nil // the child is gone
-		case err != nil: // it is no child of ours any more, and can't be asked to stop
-			_ = p.child.Kill() // it may have ended
-			return fmt.Errorf("it broke the protocol of its control channel: %w", err)
+		case err != nil:
+			return p.broken(err)
 		case first:
 			p.ready <- r
 		case r.Pong > 0, r.Serving:
 			p.health.note(r)
 		default:
-			p.last = r
+			if p.last, err = parseRemote(r.Error, r.Asked); err != nil {
+				return p.broken(err)
+			}
 		}
 	}
+}
+
+// broken ends a child that breaks the protocol: it is no child of ours any more, and can't be asked to stop.
+func (p *Process) broken(err error) error {
+	_ = p.child.Kill() // it may have ended
+	return fmt.Errorf("it broke the protocol of its control channel: %w", err)
 }
 
 // mustBeSpawned panics if Spawn did not make p: what it waits for would never come.

@@ -12,6 +12,8 @@ import (
 // ErrStopped says that the Supervisor is stopping or has ended, and starts no more children.
 var ErrStopped = errors.New("the supervisor is stopped")
 
+func init() { gipc.RegisterError("gipc/supervisor.ErrStopped", ErrStopped) }
+
 // GaveUpError says that a Supervisor gave up on a child that had to be restarted too often. It wraps Err.
 type GaveUpError struct {
 	Child    string
