@@ -66,6 +66,13 @@ func read(t testing.TB, path string) string {
 	return string(b)
 }
 
+// awaitText waits until a task has noted something, and returns it.
+func awaitText(t testing.TB, path string) (text string) {
+	t.Helper()
+	test.Eventually(t, "the task notes something", func() bool { return size(path) > 0 })
+	return read(t, path)
+}
+
 func remove(t testing.TB, path string) {
 	t.Helper()
 	test.Check(t, os.Remove(path))

@@ -301,7 +301,9 @@ func (s *sched) assign(w *worker, now time.Time) {
 	if w.worn == ReasonNone && w.tasks == w.maxTasks {
 		w.worn = ReasonWorn
 	}
-	s.failures = 0
+	if w.tasks == 1 && w.epoch == s.epoch {
+		s.failures = 0 // it started after the last failure, and well
+	}
 	c.notify()
 }
 

@@ -149,7 +149,7 @@ func TestCtxEndsWhileTheTaskRuns(t *testing.T) {
 	var failed *TaskError
 	test.Equal(t, errors.As(err, &failed), false)
 	test.Equal(t, pid(t, p), before) // fn returned in time
-	test.Equal(t, read(t, path+".end"), "context canceled|permission denied")
+	test.Equal(t, awaitText(t, path+".end"), "context canceled|permission denied")
 }
 
 func TestTimeoutEndsWhileTheTaskRuns(t *testing.T) {
@@ -158,8 +158,7 @@ func TestTimeoutEndsWhileTheTaskRuns(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "runs")
 	_, err := p.Do(test.Context(t), deed{Do: "until cancelled", Path: path})
 	test.Is(t, err, ErrTimeout)
-	test.Eventually(t, "fn's ctx ends", func() bool { return exists(path + ".end") })
-	test.Equal(t, read(t, path+".end"), "context deadline exceeded|"+ErrTimeout.Error())
+	test.Equal(t, awaitText(t, path+".end"), "context deadline exceeded|"+ErrTimeout.Error())
 	test.Equal(t, pid(t, p), before)
 }
 
