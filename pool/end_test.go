@@ -243,7 +243,9 @@ func TestTasksStartInTheirOrder(t *testing.T) {
 	dir := t.TempDir()
 	hold := filepath.Join(dir, "hold")
 	var results []<-chan error
-	do := func(d deed) { results = append(results, test.Started(func() error { _, err := p.Do(test.Context(t), d); return err })) }
+	do := func(d deed) {
+		results = append(results, test.Started(func() error { _, err := p.Do(test.Context(t), d); return err }))
+	}
 	do(deed{Do: "until told", Path: hold})
 	test.Eventually(t, "the first runs", func() bool { return exists(hold) })
 	order := filepath.Join(dir, "order")

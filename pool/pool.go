@@ -82,7 +82,7 @@ func newPool[A, R any](t *Task[A, R], opts *Options, tries int) (*Pool[A, R], er
 	}
 	args := workerArgs{
 		Config: t.config, ArgCodec: t.arg.Name(), ResultCodec: t.result.Name(),
-		MaxResult: o.MaxResult, MaxMemory: o.MaxMemory,
+		PerWorker: o.PerWorker, MaxResult: o.MaxResult, MaxMemory: o.MaxMemory,
 	}
 	p := &Pool[A, R]{task: t, core: newCore(t.name, o, args, tries)}
 	spawn := p.core.opts.Spawn

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -22,6 +23,7 @@ type workerArgs struct {
 	Tasks                 *gipc.Duplex[[]byte, []byte]
 	Config                []byte
 	ArgCodec, ResultCodec string
+	PerWorker             int
 	MaxResult             int
 	MaxMemory             uint64
 }
@@ -49,74 +51,145 @@ func serve(ctx context.Context, args workerArgs, open func(ctx context.Context) 
 		return err
 	}
 	s := &server{
-		ctx: context.WithoutCancel(ctx), pool: args.Tasks, fn: fn, tasks: map[uint64]*task{},
-		maxResult: args.MaxResult, maxMemory: args.MaxMemory,
+		ctx: context.WithoutCancel(ctx), pool: args.Tasks, fn: fn, tasks: map[uint64]*task{}, over: make(chan error, 1),
+		alone: args.PerWorker == 1, maxResult: args.MaxResult, maxMemory: args.MaxMemory,
 	}
 	s.send(head(kindReady, 0))
-	err = s.receive(ctx)
+	err = s.run(ctx)
 	s.cancelAll()
-	s.running.Wait()
+	s.readers.Wait()
+	if err == io.EOF {
+		return nil
+	}
 	return err
 }
 
-// server is a worker at work.
+// server is a worker at work. The goroutine that has received a task runs it, without a switch to another one. Meanwhile
+// another goroutine receives: so those that receive, or run what they have received, come and go.
 type server struct {
 	ctx       context.Context // never ends
 	pool      *gipc.Duplex[[]byte, []byte]
 	fn        run
-	running   sync.WaitGroup
+	alone     bool // there is one task at a time
 	maxResult int
 	maxMemory uint64
+	relief    *time.Timer // makes another goroutine receive while a task runs, where alone is set
+	over      chan error  // gets why nothing more can be received
+	readers   sync.WaitGroup
 
-	mu     sync.Mutex
-	tasks  map[uint64]*task // that are not answered
-	looked time.Time        // when memory was last looked at
+	mu      sync.Mutex
+	ended   bool             // nothing more is received
+	reading int              // goroutines that receive
+	tasks   map[uint64]*task // that are not answered
+	looked  time.Time        // when memory was last looked at
 }
 
-// task is one that the pool has sent. Only the goroutine of receive touches arg, until the task runs.
+// task is one that the pool has sent.
 type task struct {
-	id   uint64
-	arg  *[]byte // the whole message; body is in it
-	body []byte
-	ctx  *taskCtx
+	id  uint64
+	ctx *taskCtx
+	arg *[]byte // the whole message, until the argument is decoded; body is in it
+
+	mu   sync.Mutex
+	body []byte // nil when the task runs or is dropped
 }
 
-// receive takes the pool's messages until ctx ends, or the pool is gone.
-func (s *server) receive(ctx context.Context) error {
-	for {
+// reliefDelay is how long a task runs before another goroutine receives, to hear that it is cancelled. Most tasks that are
+// shorter than a switch between goroutines are over by then.
+const reliefDelay = 200 * time.Microsecond
+
+// run receives and runs what the pool sends, until ctx ends or the pool is gone.
+func (s *server) run(ctx context.Context) error {
+	s.relief = time.AfterFunc(time.Hour, func() { s.receive(ctx) })
+	defer s.relief.Stop()
+	s.relief.Stop()
+	go s.receive(ctx)
+	err := <-s.over
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	return err
+}
+
+// join counts a goroutine that is about to receive. It returns false when there is nothing more to receive.
+func (s *server) join() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.readers.Add(1)
+	}
+	return !s.ended
+}
+
+// begin says whether the calling goroutine is to receive: another one may do so.
+func (s *server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading > 0 {
+		return false
+	}
+	s.reading++
+	return true
+}
+
+// receive receives messages while no other goroutine does, and handles them.
+func (s *server) receive(ctx context.Context) {
+	if !s.join() {
+		return
+	}
+	defer s.readers.Done()
+	for s.begin() {
 		b := takeBuffer()
-		if err := s.pool.GetInto(ctx, b); err != nil {
-			return nil // asked to end, or nobody is there any more
+		err := s.pool.GetInto(ctx, b)
+		s.mu.Lock()
+		s.reading--
+		s.mu.Unlock()
+		if err == nil {
+			err = s.handle(ctx, b)
+		} else {
+			err = io.EOF // asked to end, or nobody is there any more
 		}
-		k, id, body, err := parseHead(*b)
+		if err != nil {
+			select {
+			case s.over <- err:
+			default:
+			}
+			return
+		}
+	}
+}
+
+// handle does what a message says. The message's memory is its own from here.
+func (s *server) handle(ctx context.Context, b *[]byte) error {
+	k, id, body, err := parseHead(*b)
+	if err != nil {
+		return err
+	}
+	switch k {
+	case kindTask, kindArg:
+		deadline, arg, err := parseDeadline(body)
 		if err != nil {
 			return err
 		}
-		switch k {
-		case kindTask, kindArg:
-			deadline, arg, err := parseDeadline(body)
-			if err != nil {
-				return err
-			}
-			t := &task{id: id, arg: b, body: arg, ctx: newTaskCtx(s.ctx, deadline)}
-			s.mu.Lock()
-			s.tasks[id] = t
-			s.mu.Unlock()
-			if k == kindTask {
-				s.start(t)
-			}
-			continue // the buffer is the task's
-		case kindRun:
-			if t := s.find(id); t != nil {
-				s.start(t)
-			}
-		case kindCancel:
-			s.cancel(id, body)
-		default:
-			return fmt.Errorf("gipc/pool: a message of unknown kind %d", k)
+		t := &task{id: id, arg: b, body: arg, ctx: newTaskCtx(s.ctx, deadline)}
+		s.mu.Lock()
+		s.tasks[id] = t
+		s.mu.Unlock()
+		if k == kindTask {
+			s.work(ctx, t)
 		}
-		returnBuffer(b)
+		return nil // the memory is the task's
+	case kindRun:
+		if t := s.find(id); t != nil {
+			s.work(ctx, t)
+		}
+	case kindCancel:
+		s.cancel(id, body)
+	default:
+		return fmt.Errorf("gipc/pool: a message of unknown kind %d", k)
 	}
+	returnBuffer(b)
+	return nil
 }
 
 func (s *server) find(id uint64) *task {
@@ -132,10 +205,19 @@ func (s *server) cancel(id uint64, body []byte) {
 		return
 	}
 	t.ctx.end(parseCancel(body))
-	if t.body != nil {
+	if t.take() != nil {
 		t.release()
 		s.answer(t, head(kindDropped, id))
 	}
+}
+
+// take returns the encoded argument to the first who asks.
+func (t *task) take() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	body := t.body
+	t.body = nil
+	return body
 }
 
 func (s *server) cancelAll() {
@@ -146,31 +228,30 @@ func (s *server) cancelAll() {
 	}
 }
 
-func (s *server) start(t *task) {
-	arg := t.body
-	t.body = nil // from here, the task runs
-	s.running.Add(1)
-	go func() { // not by WaitGroup.Go, which would panic once more
-		defer s.running.Done()
-		s.work(t, arg)
-	}()
-}
-
 // release gives the argument's memory back.
 func (t *task) release() {
-	t.body = nil
-	if b := t.arg; b != nil {
-		t.arg = nil
-		returnBuffer(b)
-	}
+	b := t.arg
+	t.arg = nil
+	returnBuffer(b)
 }
 
-// work runs a task and answers it. A panic ends the process, which tells the pool.
-func (s *server) work(t *task, arg []byte) {
+// work runs a task and answers it. A panic ends the process, which tells the pool. Meanwhile another goroutine receives.
+func (s *server) work(ctx context.Context, t *task) {
+	arg := t.take()
+	if arg == nil {
+		return // it was dropped
+	}
+	if s.alone {
+		s.relief.Reset(reliefDelay)
+		defer s.relief.Stop()
+	} else {
+		go s.receive(ctx)
+	}
 	returned := false
 	defer func() {
 		if goexits, panics := unwind.Reason(); !returned && goexits && !panics {
 			s.answer(t, failureMessage(t.id, errGoexit))
+			go s.receive(ctx)
 		}
 	}()
 	out := takeBuffer()
