@@ -209,7 +209,7 @@ func (p *core) attempt(ctx context.Context, c *call, info *TaskInfo) (answer, er
 		return p.unsentBy(ctx, run, c, err, info)
 	}
 	info.Starts++
-	return p.await(ctx, run, c)
+	return p.answerFor(ctx, run, c)
 }
 
 // limit returns the ctx of one start of a task: ctx, with the Timeout.
@@ -233,7 +233,7 @@ func (p *core) leaveWaiting(ctx context.Context, c *call) (answer, error) {
 // send sends a call's argument to its worker. An error with ErrPartial says that the worker will get it, nevertheless.
 func (p *core) send(ctx context.Context, c *call) error {
 	deadline, _ := ctx.Deadline()
-	out := c.worker.out
+	out := c.worker.channel
 	if !c.large {
 		putTaskHead(*c.message, kindTask, c.id, deadline)
 		return out.Put(ctx, *c.message)
@@ -272,20 +272,55 @@ func (p *core) unsentBy(ctx, run context.Context, c *call, err error, info *Task
 		return answer{}, errAgain
 	}
 	info.Starts++
-	return p.await(ctx, run, c)
+	return p.answerFor(ctx, run, c)
 }
 
-// await waits for the answer of a call that a worker has.
-func (p *core) await(ctx, run context.Context, c *call) (answer, error) {
-	select {
-	case <-c.wake:
-		p.mu.Lock()
-		a := c.answer
-		p.mu.Unlock()
-		return a, a.err
-	case <-run.Done():
+// await waits until a call that a worker has is answered, or freed if nobody waits for it any more. It returns false when ctx
+// ends before that. One of those who wait for a worker takes what it says, for all of them: so most often the answer comes
+// without a switch to another goroutine.
+func (p *core) await(ctx context.Context, c *call) bool {
+	receiving := c.worker.receiving
+	for {
+		select {
+		case <-c.wake:
+			return true
+		case receiving <- struct{}{}:
+			if err := p.receiveFor(ctx, c); err != nil {
+				receiving = nil // the worker's end is the answer
+			}
+			<-c.worker.receiving
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// answerFor returns what has become of a call that a worker has.
+func (p *core) answerFor(ctx, run context.Context, c *call) (answer, error) {
+	if !p.await(run, c) {
 		return p.leaveRunning(ctx, run, c)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return c.answer, c.answer.err
+}
+
+// receiveFor takes what c's worker says until c is answered or ctx ends. It returns an error if the worker's channel can't be
+// used any more.
+func (p *core) receiveFor(ctx context.Context, c *call) error {
+	for len(c.wake) == 0 {
+		err := p.receive(ctx, c.worker)
+		if err != nil && ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			p.mu.Lock()
+			p.brokeOff(c.worker, err, time.Now())
+			p.unlock()
+			return err
+		}
+	}
+	return nil
 }
 
 // reasonOf says why the ctx of a start has ended: err is what Do returns.
@@ -318,11 +353,9 @@ func (p *core) leaveRunning(ctx, run context.Context, c *call) (answer, error) {
 func (p *core) cancelTask(c *call, w why, cause error) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.opts.Grace)
 	defer cancel()
-	_ = c.worker.out.Put(ctx, cancelMessage(c.id, w, cause)) // if it can't be told, its time runs all the same
-	select {
-	case <-c.wake:
+	_ = c.worker.channel.Put(ctx, cancelMessage(c.id, w, cause)) // if it can't be told, its time runs all the same
+	if p.await(ctx, c) {
 		return
-	case <-ctx.Done():
 	}
 	p.mu.Lock()
 	p.overdue(c, fmt.Errorf("a cancelled task did not return within %v (%w)", p.opts.Grace, cause))

@@ -75,11 +75,12 @@ type worker struct {
 	phase      phase
 	epoch      int // of sched, when its start began
 	pid        int
-	out        *gipc.Writer[[]byte] // to it; set before it takes tasks
-	calls      map[uint64]*call     // on it, those that nobody waits for any more included
-	tasks      int                  // it has had
-	maxTasks   int                  // 0: any number
-	expires    time.Time            // zero: never
+	channel    *gipc.Duplex[[]byte, []byte] // set before it takes tasks
+	receiving  chan struct{}                // holds something while a goroutine takes what the worker says
+	calls      map[uint64]*call             // on it, those that nobody waits for any more included
+	tasks      int                          // it has had
+	maxTasks   int                          // 0: any number
+	expires    time.Time                    // zero: never
 	idleSince  time.Time
 	readySince time.Time
 
@@ -237,7 +238,7 @@ func (s *sched) startOne(now time.Time) bool {
 }
 
 func (s *sched) start(replaces *worker) {
-	w := &worker{epoch: s.epoch, calls: map[uint64]*call{}, replaces: replaces}
+	w := &worker{epoch: s.epoch, calls: map[uint64]*call{}, receiving: make(chan struct{}, 1), replaces: replaces}
 	if replaces != nil {
 		replaces.heir = w
 		s.heirs++
@@ -408,10 +409,7 @@ const maxUnsent = 3
 // queue again, or, where that has happened too often, gets the worker's end as its answer.
 func (s *sched) unsent(c *call, why error, now time.Time) (again bool) {
 	w := c.worker
-	s.disown(w, why, now)
-	if !w.told {
-		s.acts = append(s.acts, func() { w.broke(why) })
-	}
+	s.brokeOff(w, why, now)
 	c.unsent++
 	if s.state == closed || c.unsent == maxUnsent {
 		return false
@@ -503,8 +501,11 @@ func (s *sched) ended(w *worker, exit *gipc.ExitError, err error, now time.Time)
 	s.report(w, Event{Kind: EventEnded, Reason: w.reason, Err: err})
 }
 
-// disown is called when the channel of a worker can't be used any more. Its process ends soon.
-func (s *sched) disown(w *worker, why error, now time.Time) {
+// brokeOff is called when the channel of a worker can't be used any more. Its process ends soon, or is killed.
+func (s *sched) brokeOff(w *worker, why error, now time.Time) {
+	if !w.told {
+		s.acts = append(s.acts, func() { w.broke(why) })
+	}
 	if w.phase != phaseTaking {
 		return
 	}

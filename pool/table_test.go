@@ -217,7 +217,7 @@ func TestCtxEndsWhileArgIsBeingSent(t *testing.T) {
 	test.Eventually(t, "the argument is on its way", func() bool {
 		p.core.mu.Lock()
 		defer p.core.mu.Unlock()
-		return len(p.core.workers) == 1 && p.core.workers[0].out.Stats().BytesSent > 0 && p.core.workers[0].out.Stats().Calls == 1
+		return len(p.core.workers) == 1 && p.core.workers[0].channel.Stats().BytesSent > 0 && p.core.workers[0].channel.Stats().Calls == 1
 	})
 	cancel()
 	test.Is(t, <-result, context.Canceled)

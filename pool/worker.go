@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-gipc/gipc"
@@ -28,7 +29,7 @@ const (
 	maxFailure = 1 << 20 // bytes of a failure's message
 )
 
-// process acts for a worker. It has two goroutines, while the worker lives: of these, one reads what the worker says.
+// process acts for a worker. It has one goroutine while the worker lives. What the worker says is read by those who wait for it.
 type process struct {
 	pool   *core
 	w      *worker
@@ -36,10 +37,11 @@ type process struct {
 	cancel context.CancelCauseFunc
 	broken chan error // why its channel can't be used
 
+	channel atomic.Pointer[gipc.Duplex[[]byte, []byte]] // nil while it starts
+
 	mu    sync.Mutex
 	child child // nil while it starts
 	dead  error // why it is killed, if that was before
-	out   *gipc.Writer[[]byte]
 }
 
 // hire returns what acts for w.
@@ -53,10 +55,8 @@ func (h *process) begin() { go h.live() }
 
 func (h *process) end(why error) {
 	h.cancel(why)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.out != nil {
-		_ = h.out.CloseNow() // what a Do still sends is not wanted any more
+	if ch := h.channel.Load(); ch != nil && why == ErrClosed {
+		_ = ch.CloseNow() // nobody waits any more for what is being sent or received
 	}
 }
 
@@ -111,17 +111,17 @@ func (h *process) run() error {
 		return err
 	}
 	defer mine.CloseNow()
-	h.started(started, mine.Writer())
-
-	late := time.AfterFunc(o.Spawn.StartTimeout-time.Since(began), func() {
-		h.kill(fmt.Errorf("%w: the function given to RegisterWith did not return within %v", gipc.ErrNotReady, o.Spawn.StartTimeout))
-	})
-	defer late.Stop()
-	readCtx, stopReading := context.WithCancel(context.Background())
-	defer stopReading()
-	read := make(chan error, 1)
-	go func() { read <- h.read(readCtx, mine.Reader(), late) }()
-	h.watch(started, read, stopReading)
+	h.started(started, mine)
+	if err := h.awaitReady(began); err != nil {
+		h.endBroken(started, err)
+	} else {
+		select {
+		case <-started.Done():
+		case why := <-h.broken:
+			h.endBroken(started, why)
+		}
+	}
+	h.readRest()
 	err = started.Wait(context.Background())
 	if err == nil && h.ctx.Err() == nil {
 		err = &gipc.ExitError{Name: h.pool.name, PID: started.PID()} // os.Exit(0)
@@ -129,39 +129,55 @@ func (h *process) run() error {
 	return err
 }
 
-func (h *process) started(c child, out *gipc.Writer[[]byte]) {
+func (h *process) started(c child, ch *gipc.Duplex[[]byte, []byte]) {
 	h.pool.mu.Lock()
-	h.w.pid, h.w.out = c.PID(), out
+	h.w.pid, h.w.channel = c.PID(), ch
 	h.pool.reportEvent(h.w, Event{Kind: EventStarted})
 	h.pool.unlock()
+	h.channel.Store(ch)
+	if context.Cause(h.ctx) == ErrClosed {
+		h.end(ErrClosed) // it was told before it had a channel
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.child, h.out = c, out
+	h.child = c
 	if h.dead != nil {
 		_ = c.KillCause(h.dead)
 	}
 }
 
-// watch returns when the worker's process has ended and what it had sent is read. It kills a worker that can't be talked to.
-func (h *process) watch(c child, read chan error, stopReading func()) {
-	select {
-	case <-c.Done():
-	case why := <-h.broken:
-		h.endBroken(c, why)
-	case why := <-read:
-		read <- why
-		h.pool.mu.Lock()
-		h.pool.disown(h.w, why, time.Now())
-		h.pool.unlock()
-		h.endBroken(c, why)
+// awaitReady waits until the worker says that it is ready. An error says that it won't.
+func (h *process) awaitReady(began time.Time) error {
+	limit := h.pool.opts.Spawn.StartTimeout
+	ctx, cancel := context.WithDeadline(h.ctx, began.Add(limit))
+	defer cancel()
+	message, err := h.w.channel.Get(ctx)
+	switch {
+	case h.ctx.Err() != nil:
+		return context.Cause(h.ctx)
+	case ctx.Err() != nil:
+		return &fatalError{fmt.Errorf("%w: the function given to RegisterWith did not return within %v", gipc.ErrNotReady, limit)}
+	case err != nil:
+		return readError(err)
 	}
-	timer := time.NewTimer(drainTime)
-	defer timer.Stop()
+	if k, _, _, err := parseHead(message); err != nil || k != kindReady {
+		return &fatalError{errors.New("it broke the protocol of a worker: it did not say that it is ready")}
+	}
+	h.pool.mu.Lock()
+	h.pool.ready(h.w, time.Now())
+	h.pool.unlock()
+	return nil
+}
+
+// readRest reads what a worker had sent before its end. Another process may hold its channel open: then it gives up.
+func (h *process) readRest() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
 	select {
-	case <-read:
-	case <-timer.C:
-		stopReading()
-		<-read
+	case h.w.receiving <- struct{}{}: // nobody gets in any more
+		for h.pool.receive(ctx, h.w) == nil {
+		}
+	case <-ctx.Done(): // who receives finds out that the worker has ended
 	}
 }
 
@@ -173,7 +189,7 @@ func (h *process) endBroken(c child, why error) {
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	var bad *protocolError
+	var bad *fatalError
 	if !errors.As(why, &bad) {
 		select {
 		case <-c.Done():
@@ -185,52 +201,43 @@ func (h *process) endBroken(c child, why error) {
 	<-c.Done()
 }
 
-// protocolError says that a worker sent what no worker sends.
-type protocolError struct{ error }
+// fatalError is why a worker is killed at once.
+type fatalError struct{ error }
 
-func (e *protocolError) Unwrap() error { return e.error }
+func (e *fatalError) Unwrap() error { return e.error }
 
-// read takes what the worker says until its channel ends.
-func (h *process) read(ctx context.Context, in *gipc.Reader[[]byte], late *time.Timer) error {
-	for ready := false; ; {
-		buf := takeBuffer()
-		if err := in.GetInto(ctx, buf); err != nil {
-			return h.readError(err)
-		}
-		k, id, body, err := parseHead(*buf)
-		if err == nil && len(body) > h.pool.opts.MaxResult && k == kindResult {
-			err = tooLarge("result", "MaxResult", len(body), h.pool.opts.MaxResult)
-		}
-		kept := false
-		switch {
-		case err != nil:
-		case !ready && k == kindReady:
-			ready = true
-			late.Stop()
-			h.pool.mu.Lock()
-			h.pool.ready(h.w, time.Now())
-			h.pool.unlock()
-		case !ready:
-			err = errors.New("it answered before it was ready")
-		default:
-			h.pool.mu.Lock()
-			kept, err = h.pool.received(h.w, k, id, body, buf, time.Now())
-			h.pool.unlock()
-		}
-		if err != nil {
-			return &protocolError{fmt.Errorf("it broke the protocol of a worker: %w", err)}
-		}
-		if !kept {
-			returnBuffer(buf)
-		}
+// receive takes one message of a worker. The caller holds w.receiving. Any error but the ctx's says that
+// the worker's channel can't be used any more.
+func (p *core) receive(ctx context.Context, w *worker) error {
+	buf := takeBuffer()
+	if err := w.channel.GetInto(ctx, buf); err != nil {
+		returnBuffer(buf)
+		return readError(err)
 	}
+	k, id, body, err := parseHead(*buf)
+	if err == nil && len(body) > p.opts.MaxResult && k == kindResult {
+		err = tooLarge("result", "MaxResult", len(body), p.opts.MaxResult)
+	}
+	kept := false
+	if err == nil {
+		p.mu.Lock()
+		kept, err = p.received(w, k, id, body, buf, time.Now())
+		p.unlock()
+	}
+	if !kept {
+		returnBuffer(buf)
+	}
+	if err != nil {
+		return &fatalError{fmt.Errorf("it broke the protocol of a worker: %w", err)}
+	}
+	return nil
 }
 
 // readError says what the end of a worker's channel means.
-func (h *process) readError(err error) error {
+func readError(err error) error {
 	var size *gipc.TooLargeError
 	if errors.As(err, &size) || errors.Is(err, gipc.ErrFrame) {
-		return &protocolError{fmt.Errorf("it broke the protocol of a worker: %w", err)}
+		return &fatalError{fmt.Errorf("it broke the protocol of a worker: %w", err)}
 	}
 	return fmt.Errorf("its channel ended: %w", err)
 }
