@@ -133,7 +133,7 @@ func (c *childSide) end(call *call, err error) {
 		c.tell(c.outcome(unsent))
 	}
 	if c.log != nil {
-		c.log.Flush()
+		_ = c.log.Flush() // a parent that doesn't read isn't waited for
 	}
 	if err != nil || unsent != nil {
 		os.Exit(exitFailed)

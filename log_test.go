@@ -38,6 +38,8 @@ func init() {
 		for i := range a.N {
 			slog.Info(fmt.Sprintf(logged, i), "p", padding)
 		}
+		for inheritance.log != nil && !inheritance.log.Flush() { // what was dropped is counted: the test sees it, and tries again
+		}
 		if a.Out != nil {
 			if err := a.Out.Put(ctx, "logged"); err != nil {
 				return err
@@ -142,11 +144,10 @@ func TestLogOfAGrandchildGoesThroughTheChild(t *testing.T) {
 
 // However a child ends, what it had logged before arrives, in order, before Wait returns.
 func TestLogBeforeAnEndArrives(t *testing.T) {
-	ctx := test.Context(t)
-	const records = 10_000
+	records := test.Scaled(10_000)
 	for _, how := range []string{"panic", "panic goroutine", "fatal map", "exit 3", "exit 0", "error", "nil", "killed", "stopped"} {
 		t.Run(how, func(t *testing.T) {
-			for range 5 {
+			for ctx := test.Context(t); ctx.Err() == nil; {
 				n := &notes{}
 				args := deedArgs{Do: "log much", N: records, Text: how}
 				opts := &SpawnOptions{Logger: slog.New(n), Stderr: io.Discard}
@@ -198,7 +199,7 @@ func TestLogHandlerThatBlocksHoldsUpNobody(t *testing.T) {
 	}
 	began := time.Now()
 	test.Check(t, p.Wait(ctx))
-	if took := time.Since(began); took < time.Second || took > 3*time.Second {
+	if took := time.Since(began); took < time.Second || took > 4*time.Second {
 		t.Errorf("Wait took %v", took)
 	}
 	close(gate)

@@ -69,5 +69,6 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	return err
 }
 
-// Flush waits until the parent is told how many records were dropped, if any were, but not for longer than Handle does.
-func (h *Handler) Flush() { h.to.flush() }
+// Flush waits until the parent is told how many records were dropped, if any were, but not for longer than Handle does. It
+// returns false if that is still to be told.
+func (h *Handler) Flush() bool { return h.to.flush() }

@@ -141,16 +141,18 @@ func isFull(err error) bool {
 	return errors.Is(err, stream.ErrInterrupted) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// flush waits for a record that tells of dropped ones, for patience at most.
-func (s *sender) flush() {
+// flush waits for patience at most until no records are dropped any more.
+func (s *sender) flush() (told bool) {
 	s.mu.Lock()
 	room := s.room
 	s.mu.Unlock()
 	if room == nil {
-		return
+		return true
 	}
 	select {
 	case <-room:
+		return true
 	case <-time.After(patience):
+		return false
 	}
 }

@@ -73,11 +73,11 @@ func TestFlushTellsOfDroppedRecords(t *testing.T) {
 	test.Bounded(t)
 	r, w := newPipe(t)
 	h := NewHandler(w, slog.LevelInfo)
-	h.Flush()
+	test.Equal(t, h.Flush(), true)
 	n := fill(t, h)
-	h.Flush() // doesn't wait for ever
+	test.Equal(t, h.Flush(), false)
 	text := test.Started(func() string { b, _ := io.ReadAll(r); return string(b) })
-	test.Eventually(t, "there is room", func() bool { h.Flush(); h.to.mu.Lock(); defer h.to.mu.Unlock(); return h.to.room == nil })
+	test.Eventually(t, "there is room", h.Flush)
 	test.Check(t, w.Close())
 	lines := strings.Split(strings.TrimSpace(<-text), "\n")
 	lines = slices.DeleteFunc(lines, func(l string) bool { return l == "" })
@@ -122,7 +122,7 @@ func TestRecordsOfManyGoroutinesArriveWhole(t *testing.T) {
 		})
 	}
 	logging.Wait()
-	l.Handler().(*Handler).Flush()
+	test.Eventually(t, "the parent is told of dropped records", l.Handler().(*Handler).Flush)
 	test.Check(t, s.end())
 	messages, dropped := got.messages()
 	test.Equal(t, len(messages)+dropped, goroutines*each)

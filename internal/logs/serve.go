@@ -54,7 +54,8 @@ type passing struct {
 	queue  *queue
 	passed chan struct{} // closed when the handler won't be called any more
 
-	added   bool // to has from.Attrs
+	taken   bool // there was rubbish in the queue; owned by read
+	added   bool // to has from.Attrs; owned by passAll, as the next
 	rubbish bool // there was some, and the handler was told
 
 	mu  sync.Mutex
@@ -67,7 +68,7 @@ func (p *passing) read() error {
 	defer pipe.Close()
 	defer p.queue.end()
 	defer context.AfterFunc(p.from.Served, func() { _ = pipe.SetReadDeadline(time.Now()) })()
-	lines := splitter{add: p.queue.add}
+	lines := splitter{add: p.take}
 	err := lines.readFrom(pipe)
 	if errors.Is(err, os.ErrDeadlineExceeded) { // what has come until then, too
 		_ = pipe.SetReadDeadline(time.Now().Add(restTime))
@@ -77,6 +78,17 @@ func (p *passing) read() error {
 		return nil
 	}
 	return err
+}
+
+// take queues a line. Of those that are no JSON objects one is enough, to be reported.
+func (p *passing) take(line []byte) {
+	if line[0] != '{' {
+		if p.taken {
+			return
+		}
+		p.taken = true
+	}
+	p.queue.add(line)
 }
 
 // wait waits until all is passed on, or the handler has had its time.
