@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-gipc/gipc/internal/logs"
 	"github.com/go-gipc/gipc/internal/proc"
 	"github.com/go-gipc/gipc/internal/remote"
 	"github.com/go-gipc/gipc/internal/unwind"
@@ -46,6 +47,7 @@ func init() {
 type childSide struct {
 	proc    *proc.Inherited
 	control *control
+	log     *logs.Handler  // nil where the parent doesn't want the log
 	began   chan beginning // receives one
 	mayRun  chan struct{}  // closed when the parent orders to Run
 	giveUp  chan struct{}  // closed when a child that was asked to stop must not wait for its readers any longer
@@ -130,6 +132,9 @@ func (c *childSide) end(call *call, err error) {
 	if unsent != nil && err == nil {
 		c.tell(c.outcome(unsent))
 	}
+	if c.log != nil {
+		_ = c.log.Flush() // a parent that doesn't read isn't waited for
+	}
 	if err != nil || unsent != nil {
 		os.Exit(exitFailed)
 	}
@@ -164,6 +169,9 @@ func (c *childSide) prepare(b beginning) (*call, *report) {
 	}
 	if err := c.proc.ReportCrashes(); err != nil {
 		return nil, &report{Refused: refusedArgs, Text: "crash reports: " + err.Error()}
+	}
+	if err := c.forwardLog(b.Log); err != nil {
+		return nil, &report{Refused: refusedArgs, Text: "log pipe: " + err.Error()}
 	}
 	adopting.Store(true)
 	defer adopting.Store(false)

@@ -25,6 +25,7 @@ type hello struct {
 	Passed     []passedEnd
 	FDs        []uint64 // the numbers that the child has for them
 	Uses       []int    // see handover
+	Log        logPipe
 }
 
 // order is what the parent sends later.

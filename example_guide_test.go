@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -43,6 +44,37 @@ func Example_channel() {
 		fmt.Println(reading.Sensor, reading.Celsius)
 	}
 	// Output: roof 21.5
+}
+
+var resize = gipc.Register("guide resize", func(ctx context.Context, pictures int) error {
+	for i := range pictures {
+		slog.Info("resized", slog.Group("picture", "number", i))
+	}
+	return nil
+})
+
+func Example_logger() {
+	ctx := context.Background()
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: stable}))
+	child, err := gipc.Spawn(ctx, resize, 3, &gipc.SpawnOptions{Name: "resizer", Logger: logger})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := child.Wait(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// level=INFO msg=resized child=resizer picture.number=0
+	// level=INFO msg=resized child=resizer picture.number=1
+	// level=INFO msg=resized child=resizer picture.number=2
+}
+
+// stable drops what differs from run to run.
+func stable(_ []string, a slog.Attr) slog.Attr {
+	if slices.Contains([]string{slog.TimeKey, slog.SourceKey, "pid"}, a.Key) {
+		return slog.Attr{}
+	}
+	return a
 }
 
 func Example_deadline() {

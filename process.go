@@ -53,6 +53,9 @@ func serve(ctx context.Context, child *proc.Child, opts *SpawnOptions) *Process 
 	}
 	child.Serve(&p.group)
 	p.group.Go(p.readReports)
+	if child.Log != nil {
+		p.serveLog(ctx, opts.Logger)
+	}
 	go func() {
 		p.stopWhenTold(ctx)
 		<-p.told // a child may do all it has to before begin knows that it could tell it

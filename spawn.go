@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os/exec"
 	"time"
 
@@ -43,6 +44,22 @@ type SpawnOptions struct {
 	// ended, each Write may take a second; Wait returns an error if one takes longer. The end of what went through a Stderr
 	// that is no *os.File is kept for ExitError.Stderr.
 	Stdout, Stderr io.Writer
+
+	// Logger gets what the child logs by slog.Default, and so by package log, from the start of its entrypoint on. The
+	// attributes "child" (Name) and "pid" are added, and "source" (a *slog.Source) where the child's logger knows it. Times,
+	// levels and groups are those of the child, and a LogValuer is resolved there. Other values than slog's own kinds travel as
+	// JSON (a json.RawMessage here) or, where they have no JSON form, as text. nil: the child logs to its Stderr, as any program.
+	//
+	// The logging call writes the record to a pipe: what is logged before a crash, an os.Exit or a kill arrives. The pipe is
+	// always read. If the Logger's handler is slow, 8 MiB of records wait for it here, and further ones are dropped. If the
+	// pipe stays full for 10 ms, the child drops records until there is room. Either way a record with the attribute "dropped"
+	// counts them. So the log holds up nobody. A record above 256 KiB loses its attributes, and the end of its message.
+	//
+	// One goroutine calls the handler, with the values of Spawn's ctx. Wait returns after the last record, or, if the
+	// handler still blocks, two seconds after the child's end. If the handler panics, that record is lost, and Wait returns an
+	// error with the panic. The lowest level for which the handler is enabled at Spawn is that of the child. Enabled is
+	// asked again for each record.
+	Logger *slog.Logger
 
 	// Grace is the time from asking the child to stop to killing it. After three quarters of it the child is terminated as
 	// by Terminate. A child whose parent is gone has the same time to end. 0: 5 s.
@@ -170,6 +187,7 @@ func (s *starter) startMoving(ctx, startCtx context.Context, args any) (_ *Proce
 	if err != nil {
 		return nil, &EncodeError{Type: fmt.Sprintf("%T", args), Codec: nameCBOR, Err: err}
 	}
+	level := lowestLevel(ctx, s.opts.Logger)
 	child, err := s.startProcess()
 	if err != nil {
 		return nil, err
@@ -178,6 +196,7 @@ func (s *starter) startMoving(ctx, startCtx context.Context, args any) (_ *Proce
 	first := hello{
 		File: proc.FileID(), Build: proc.BuildID(), Entrypoint: s.entrypoint, Grace: s.opts.Grace,
 		Passed: s.handover.passed, FDs: child.Passed, Uses: s.handover.uses,
+		Log: logPipe{Number: child.LogNumber, Level: level},
 	}
 	if err := p.awaitReady(startCtx, first, encoded); err != nil {
 		return nil, err
@@ -193,6 +212,6 @@ func (s *starter) startProcess() (*proc.Child, error) {
 	return proc.Start(&proc.Command{
 		Name: s.opts.Name, Env: s.opts.Env, Dir: s.opts.Dir,
 		Stdin: s.opts.Stdin, Stdout: s.opts.Stdout, Stderr: s.opts.Stderr,
-		Change: s.opts.Command, Pass: s.handover.fds,
+		Log: s.opts.Logger != nil, Change: s.opts.Command, Pass: s.handover.fds,
 	})
 }

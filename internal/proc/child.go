@@ -21,6 +21,8 @@ const DrainDelay = time.Second
 type Child struct {
 	Orders, Reports fd.End   // this side of the pipes; they belong to the caller of Start
 	Passed          []uint64 // the numbers in the child of what Command.Pass had
+	Log             fd.End   // this side of the log pipe, nil where there is none; it belongs to the caller, too
+	LogNumber       uint64   // the number in the child of its other side
 
 	cmd    *exec.Cmd
 	pid    int
@@ -42,7 +44,7 @@ type Child struct {
 
 func newChild(cmd *exec.Cmd, s *starting) *Child {
 	c := &Child{
-		Orders: s.pipes.orders, Reports: s.pipes.reports, Passed: s.passed,
+		Orders: s.pipes.orders, Reports: s.pipes.reports, Passed: s.passed, Log: s.pipes.log, LogNumber: s.logNumber,
 		cmd: cmd, pid: cmd.Process.Pid, stdio: s.stdio, crash: s.pipes.crash, job: s.job, exited: make(chan struct{}),
 	}
 	c.served, c.cancel = context.WithCancel(context.Background())

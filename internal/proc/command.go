@@ -18,6 +18,7 @@ type Command struct {
 	Dir            string   // "": this process's
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	Log            bool             // the child gets a pipe for log records
 	Change         func(*exec.Cmd)  // has the last word; nil: nobody has
 	Pass           []fd.Inheritable // what else the child inherits; the caller closes it afterwards
 }
@@ -29,6 +30,8 @@ type starting struct {
 	pipes  pipes
 	job    job
 	passed []uint64 // the numbers in the child of what Pass has
+
+	logNumber uint64 // of the log pipe
 }
 
 // Start starts a child. When it fails, nothing of it is left.
@@ -44,7 +47,7 @@ func Start(c *Command) (_ *Child, err error) {
 			s.job.release()
 		}
 	}()
-	if err := s.pipes.open(); err != nil {
+	if err := s.pipes.open(c.Log); err != nil {
 		return nil, err
 	}
 	cmd, err := s.command()
@@ -78,7 +81,10 @@ func (s *starting) command() (*exec.Cmd, error) {
 		return nil, err
 	}
 	numbers, intact := s.job.attach(cmd, slices.Concat(s.pipes.child, s.Pass))
-	s.passed = numbers[firstPassed:]
+	s.passed = numbers[len(s.pipes.child):]
+	if s.Log {
+		s.logNumber = numbers[logFD]
+	}
 	if s.Change == nil {
 		return cmd, nil
 	}

@@ -51,6 +51,13 @@ func TestChildHasThisProcesssEnvAndDir(t *testing.T) {
 }
 
 func TestPassedDescriptorsAreTheChilds(t *testing.T) {
+	for _, log := range []bool{false, true} {
+		passDescriptors(t, log)
+	}
+}
+
+func passDescriptors(t *testing.T, log bool) {
+	t.Helper()
 	const n = 20
 	var ends []fd.End
 	var pass []fd.Inheritable
@@ -62,7 +69,10 @@ func TestPassedDescriptorsAreTheChilds(t *testing.T) {
 		test.Check(t, err)
 		ends, pass = append(ends, r), append(pass, given)
 	}
-	c := begin(t, "write", Command{Pass: pass})
+	c := begin(t, "write", Command{Pass: pass, Log: log})
+	if log {
+		defer c.Log.Close()
+	}
 	for _, f := range pass {
 		test.Check(t, f.Close()) // they belong to the caller
 	}
@@ -72,6 +82,22 @@ func TestPassedDescriptorsAreTheChilds(t *testing.T) {
 		got, err := io.ReadAll(r)
 		test.Check(t, err)
 		test.Equal(t, string(got), fmt.Sprint("written to ", i))
+	}
+	c.endsWith(t, 0)
+}
+
+func TestLogPipeIsThereWhereItIsAskedFor(t *testing.T) {
+	c := begin(t, "log said aside", Command{Log: true})
+	defer c.Log.Close()
+	c.order(t, fmt.Sprint(c.LogNumber))
+	said, err := io.ReadAll(c.Log)
+	test.Check(t, err)
+	test.Equal(t, string(said), "said aside")
+	c.endsWith(t, 0)
+
+	c = begin(t, "nothing", Command{})
+	if c.Log != nil || c.LogNumber != 0 {
+		t.Error(c.Log, c.LogNumber)
 	}
 	c.endsWith(t, 0)
 }

@@ -140,6 +140,14 @@ var deeds = map[string]func(c *childSide, arg string){
 			must(f.Close())
 		}
 	},
+	"log": func(c *childSide, text string) { // to the pipe whose number it is told
+		n, err := strconv.ParseUint(<-c.orders, 10, 64)
+		must(err)
+		pipe, err := OpenLog(n)
+		must(err)
+		_, err = fmt.Fprint(pipe, text)
+		must(err)
+	},
 	"parent": func(c *childSide, how string) { // of a process that holds its stdout
 		cmd := test.Stranger()
 		cmd.Stdout = os.Stdout

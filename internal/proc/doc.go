@@ -1,7 +1,7 @@
 // Package proc starts this program again as a child process and serves the child until its end: the descriptors that it
 // inherits, its process group (a job object on Windows), its standard streams, its crash report, the identity of its build,
-// and its exit status. It knows nothing of channels or entrypoints: two pipes, for orders and reports, are all that it opens
-// between parent and child for others to use.
+// and its exit status. It knows nothing of channels or entrypoints: two pipes, for orders and reports, and a third one for log
+// records if that is asked for, are all that it opens between parent and child for others to use.
 //
 // [Start] makes a [Child], [Child.Serve] begins to serve it, and [Child.Release] ends that. What goes wrong in serving is the
 // error of the group that Serve is given. In the child, [Inherit] takes over what Start passed on.

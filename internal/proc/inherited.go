@@ -38,6 +38,14 @@ func Inherit() (*Inherited, error) {
 	}, nil
 }
 
+// OpenLog opens this process's side of its log pipe, whose number its parent has told it.
+func OpenLog(number uint64) (fd.End, error) {
+	if err := fd.Claim(uintptr(number)); err != nil {
+		return nil, err
+	}
+	return fd.OpenEnd(uintptr(number), true), nil
+}
+
 // ReportCrashes makes the Go runtime tell the parent of a crash.
 func (in *Inherited) ReportCrashes() error {
 	crash := fd.OpenFile(in.crash, false)

@@ -19,7 +19,7 @@ func startOutsideJob(t *testing.T, cmd *exec.Cmd) error {
 	t.Helper()
 	var p pipes
 	defer p.abandon()
-	test.Check(t, p.open())
+	test.Check(t, p.open(false))
 	j, err := newJob(cmd)
 	test.Check(t, err)
 	j.attach(cmd, p.child)

@@ -12,25 +12,38 @@ const (
 	reportsFD        // what the child sends
 	crashFD          // what the runtime prints when the child crashes
 	firstPassed
+	logFD = firstPassed // what the child logs, where that is asked for: then it comes before what is passed
 )
 
-// pipes are the three pipes between a parent and its child, in the order of the descriptors.
+// logPipeSize is the room to ask for in a log pipe, in bytes: a burst shall fit in.
+const logPipeSize = 256 << 10
+
+// pipes are the pipes between a parent and its child, in the order of the descriptors.
 type pipes struct {
 	orders  fd.End
 	reports fd.End
 	crash   fd.End
+	log     fd.End // nil where it is not asked for
 	child   []fd.Inheritable
 	mine    []io.Closer
 }
 
-func (c *pipes) open() error {
+func (c *pipes) open(log bool) error {
 	var err error
-	if c.orders, err = c.openOne(true); err != nil {
+	if c.orders, err = c.openOne(true, 0); err != nil {
 		return err
 	}
-	if c.reports, err = c.openOne(false); err != nil {
+	if c.reports, err = c.openOne(false, 0); err != nil {
 		return err
 	}
+	if err = c.openCrash(); err != nil || !log {
+		return err
+	}
+	c.log, err = c.openOne(false, logPipeSize)
+	return err
+}
+
+func (c *pipes) openCrash() error {
 	crash, w, err := fd.NewOutputPipe()
 	if err != nil {
 		return err
@@ -47,8 +60,8 @@ func (c *pipes) open() error {
 }
 
 // openOne opens a pipe whose read end is the child's if toChild, and returns the other end.
-func (c *pipes) openOne(toChild bool) (fd.End, error) {
-	r, w, err := fd.NewPipe(0)
+func (c *pipes) openOne(toChild bool, size int) (fd.End, error) {
+	r, w, err := fd.NewPipe(size)
 	if err != nil {
 		return nil, err
 	}

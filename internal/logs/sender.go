@@ -1,0 +1,158 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-gipc/gipc/internal/stream"
+)
+
+// patience is how long a pipe must be full before records are dropped.
+const patience = 10 * time.Millisecond
+
+// sender writes lines to a pipe. Whoever holds the lock writes, for patience at most while nobody reads. While the pipe is
+// full, a goroutine waits for room in place of the calls, and it alone writes.
+type sender struct {
+	pipe stream.Sink
+
+	mu      sync.Mutex
+	room    chan struct{} // not nil: the pipe is full; closed when there is room
+	dropped int           // records of which the parent is not told yet
+	gone    error         // the parent is gone
+}
+
+func (s *sender) send(line []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone != nil {
+		return s.gone
+	}
+	if s.room != nil {
+		s.dropped++
+		return nil
+	}
+	rest, err := s.write(line)
+	switch {
+	case err != nil:
+		s.gone = err
+	case len(rest) > 0:
+		if len(rest) == len(line) {
+			s.dropped, rest = s.dropped+1, nil
+		}
+		s.room = make(chan struct{})
+		go s.awaitRoom(slices.Clone(rest))
+	}
+	return err
+}
+
+// awaitRoom writes the rest of a line and waits for room. Then it tells how many records were dropped, and lets others write.
+func (s *sender) awaitRoom(rest []byte) {
+	for done := false; !done; {
+		if len(rest) == 0 {
+			rest = []byte("\n") // an empty line, which is no record
+		}
+		err := s.writeAll(rest)
+		rest, done = s.tell(err)
+	}
+}
+
+// tell returns what is left to be written before others may write, or that they may.
+func (s *sender) tell(err error) (rest []byte, done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil && s.dropped > 0 {
+		line := droppedLine(s.dropped)
+		rest, err = s.write(line)
+		if err == nil && len(rest) == len(line) {
+			return nil, false
+		}
+		s.dropped = 0
+		if err == nil && len(rest) > 0 {
+			return rest, false
+		}
+	}
+	s.gone = err
+	close(s.room)
+	s.room = nil
+	return nil, true
+}
+
+func droppedLine(n int) []byte {
+	r := slog.NewRecord(time.Now(), slog.LevelWarn, "log records of this process were dropped: its parent did not read them in time", 0)
+	r.AddAttrs(slog.Int(droppedKey, n))
+	return appendRecord(nil, r, nil, 0)
+}
+
+// writeAll blocks until everything is in the pipe.
+func (s *sender) writeAll(p []byte) error {
+	for len(p) > 0 {
+		n, err := s.pipe.Write(context.Background(), p, nil)
+		if err != nil && !isFull(err) {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// write writes a line. It returns what it could not write since the pipe was full for as long as patience.
+func (s *sender) write(line []byte) (rest []byte, err error) {
+	n, err := s.pipe.TryWrite(line)
+	rest = line[n:]
+	if len(rest) == 0 || !isFull(err) {
+		return rest, err
+	}
+	for len(rest) > 0 {
+		if n, err = s.writeSome(rest); n == 0 || err != nil {
+			return rest, err
+		}
+		rest = rest[n:]
+	}
+	return nil, nil
+}
+
+// writeSome writes what it can, and waits for room for as long as patience.
+func (s *sender) writeSome(p []byte) (n int, err error) {
+	began := time.Now()
+	timer := time.AfterFunc(patience, func() { s.pipe.Interrupt() })
+	defer timer.Stop()
+	for time.Since(began) < patience {
+		n, err = s.pipe.Write(context.Background(), p, nil)
+		if n > 0 || !isFull(err) {
+			break
+		}
+	}
+	if n == 0 && (err == nil || isFull(err)) { // it may be this process that stood still
+		n, err = s.pipe.TryWrite(p)
+	}
+	if isFull(err) {
+		err = nil
+	}
+	return n, err
+}
+
+// isFull says whether a write's error means that there was no room: the call before may have been interrupted too late.
+func isFull(err error) bool {
+	return errors.Is(err, stream.ErrInterrupted) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// flush waits for patience at most until no records are dropped any more.
+func (s *sender) flush() (told bool) {
+	s.mu.Lock()
+	room := s.room
+	s.mu.Unlock()
+	if room == nil {
+		return true
+	}
+	select {
+	case <-room:
+		return true
+	case <-time.After(patience):
+		return false
+	}
+}

@@ -1,0 +1,164 @@
+package logs
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-gipc/gipc/internal/test"
+)
+
+// fill logs until records are dropped, and returns how many it has logged.
+func fill(t testing.TB, h *Handler) (n int) {
+	t.Helper()
+	for l := slog.New(h); ; n++ {
+		h.to.mu.Lock()
+		full := h.to.room != nil
+		h.to.mu.Unlock()
+		if full {
+			return n
+		}
+		l.Info(fmt.Sprint("record ", n))
+	}
+}
+
+// isNumbered fails the test unless the messages have numbers that grow, from 0 to before.
+func isNumbered(t testing.TB, messages []string, before int) {
+	t.Helper()
+	last := -1
+	for _, m := range messages {
+		var n int
+		if _, err := fmt.Sscanf(m, "record %d", &n); err != nil || n <= last || n >= before {
+			t.Fatalf("%q behind record %d", m, last)
+		}
+		last = n
+	}
+}
+
+func TestAFullPipeHoldsUpNobody(t *testing.T) {
+	test.Bounded(t)
+	r, w := newPipe(t)
+	h := NewHandler(w, slog.LevelInfo)
+	n := fill(t, h)
+	const more = 20_000
+	began := time.Now()
+	for i := range more {
+		slog.New(h).Info(fmt.Sprint("record ", n+i))
+	}
+	if took := time.Since(began); took > more*patience/10 {
+		t.Errorf("%d calls took %v", more, took)
+	}
+
+	var got recorder
+	s := &serving{t: t, in: w, exited: make(chan struct{})}
+	Serve(t.Context(), &s.group, Source{Pipe: r, Served: t.Context(), Exited: s.exited}, &got)
+	test.Eventually(t, "the parent is told of the dropped records", func() bool { _, dropped := got.messages(); return dropped > 0 })
+	slog.New(h).Info(fmt.Sprint("record ", n+more)) // there is room
+	test.Check(t, s.end())
+	messages, dropped := got.messages()
+	isNumbered(t, messages, n+more+1)
+	if len(messages)+dropped != n+more+1 || dropped < more || messages[len(messages)-1] != fmt.Sprint("record ", n+more) {
+		t.Errorf("%d records arrived and %d were dropped, of %d", len(messages), dropped, n+more+1)
+	}
+	test.Equal(t, len(got.got()), len(messages)+1) // one record tells of all
+}
+
+func TestFlushTellsOfDroppedRecords(t *testing.T) {
+	test.Bounded(t)
+	r, w := newPipe(t)
+	h := NewHandler(w, slog.LevelInfo)
+	test.Equal(t, h.Flush(), true)
+	n := fill(t, h)
+	test.Equal(t, h.Flush(), false)
+	text := test.Started(func() string { b, _ := io.ReadAll(r); return string(b) })
+	test.Eventually(t, "there is room", h.Flush)
+	test.Check(t, w.Close())
+	lines := strings.Split(strings.TrimSpace(<-text), "\n")
+	lines = slices.DeleteFunc(lines, func(l string) bool { return l == "" })
+	if last := lines[len(lines)-1]; len(lines) != n || !strings.Contains(last, `"k":"dropped","t":"i","v":1}`) {
+		t.Errorf("%d lines for %d records, the last: %s", len(lines), n, last)
+	}
+}
+
+// A record that fits into the pipe in part is finished before anything else is written.
+func TestARecordIsNeverTorn(t *testing.T) {
+	test.Bounded(t)
+	r, w := newPipe(t)
+	h := NewHandler(w, slog.LevelInfo)
+	long := strings.Repeat("x", maxLine-1000)
+	l := slog.New(h)
+	l.Info(long) // more than the pipe holds
+	l.Info("dropped")
+	var got recorder
+	s := &serving{t: t, in: w, exited: make(chan struct{})}
+	Serve(t.Context(), &s.group, Source{Pipe: r, Served: t.Context(), Exited: s.exited}, &got)
+	test.Eventually(t, "the parent is told", func() bool { return len(got.got()) == 2 })
+	l.Info(long)
+	test.Check(t, s.end())
+	messages, dropped := got.messages()
+	if dropped != 1 || !slices.Equal(messages, []string{long, long}) {
+		t.Errorf("%d messages, %d dropped", len(messages), dropped)
+	}
+}
+
+func TestRecordsOfManyGoroutinesArriveWhole(t *testing.T) {
+	test.Bounded(t)
+	var got recorder
+	s := serve(t, &got)
+	l := slog.New(NewHandler(s.in, slog.LevelInfo))
+	const goroutines, each = 8, 500
+	var logging sync.WaitGroup
+	for g := range goroutines {
+		logging.Go(func() {
+			for i := range each {
+				l.Info(strings.Repeat(fmt.Sprint(g), 1+i*20), "goroutine", g, "i", i)
+			}
+		})
+	}
+	logging.Wait()
+	test.Eventually(t, "the parent is told of dropped records", l.Handler().(*Handler).Flush)
+	test.Check(t, s.end())
+	messages, dropped := got.messages()
+	test.Equal(t, len(messages)+dropped, goroutines*each)
+	for _, m := range messages {
+		if strings.Trim(m, m[:1]) != "" {
+			t.Fatalf("torn: %.100s", m)
+		}
+	}
+}
+
+func TestAParentThatIsGoneIsAnError(t *testing.T) {
+	test.Bounded(t)
+	r, w := newPipe(t)
+	h := NewHandler(w, slog.LevelInfo)
+	fill(t, h)
+	test.Check(t, r.Close()) // while the pipe is full
+	test.Eventually(t, "an error", func() bool { return h.Handle(t.Context(), recordAt("m")) != nil })
+
+	r, w = newPipe(t)
+	h = NewHandler(w, slog.LevelInfo)
+	test.Check(t, r.Close())
+	for range 2 {
+		if h.Handle(t.Context(), recordAt("m")) == nil {
+			t.Error("no error")
+		}
+	}
+}
+
+func BenchmarkHandle(b *testing.B) {
+	r, w, err := os.Pipe()
+	test.Check(b, err)
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	l := slog.New(NewHandler(w, slog.LevelInfo)).With("service", "resize")
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Info("a picture was resized", "width", 640, "took", time.Second)
+	}
+	test.Check(b, w.Close())
+}
