@@ -64,7 +64,7 @@ type Options struct {
 
 	// Spawn are the options of each worker's process. Stdout and Stderr, if they are no files, are written by one goroutine at
 	// a time. A Stdin that is no file is an error of New, because workers would take input from each other. StartTimeout
-	// covers the function that RegisterWith got. Grace 0: Options.Grace.
+	// covers the function that RegisterWith got. Grace 0: Options.Grace. Logger nil: Options.Logger.
 	Spawn *gipc.SpawnOptions
 
 	// OnEvent is called when a worker was started, became ready, or ended, one call at a time and in order, in a goroutine of
@@ -75,7 +75,8 @@ type Options struct {
 	// OnTask is called at the end of each task, on the goroutine of its Do, before Do returns. It is for metrics.
 	OnTask func(TaskInfo)
 
-	// Logger gets each event. nil: none.
+	// Logger gets each event, those of lost workers as warnings, the others for debugging. The workers' own logs go there too.
+	// nil: none.
 	Logger *slog.Logger
 }
 
@@ -126,6 +127,7 @@ func (o *Options) resolveSpawn() error {
 	}
 	setDefault(&spawn.Grace, o.Grace)
 	setDefault(&spawn.StartTimeout, defaultStartTimeout)
+	setDefault(&spawn.Logger, o.Logger)
 	spawn.Stdout, spawn.Stderr = shared(spawn.Stdout, spawn.Stderr)
 	o.Spawn = &spawn
 	return nil
