@@ -93,9 +93,11 @@ func (p *resetPlan) reset(v reflect.Value, maps bool) (kept bool) {
 			kept = f.plan.reset(v.Field(f.index), maps) || kept
 		}
 		return kept
-	case p.kind == reflect.Slice && !v.IsNil():
+	case p.kind == reflect.Slice && v.Cap() > 0:
 		resetSlice(v)
-		return true
+		if v.Cap() > 0 {
+			return true
+		}
 	case p.kind == reflect.Map && maps && !v.IsNil():
 		v.Clear()
 		return true
