@@ -6,8 +6,6 @@ import (
 	"os"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/go-gipc/gipc/internal/proc"
 )
 
 // ExitError says how a child process ended, if not well. Its Error method cuts each text after 1 KiB. The fields have all of
@@ -86,10 +84,9 @@ func (p *Process) exitError(failure error) error {
 		return nil
 	}
 	e.Stderr = p.child.Stderr()
-	crash := p.child.CrashReport()
 	switch {
-	case len(crash) > 0:
-		e.Panic, e.Stack = proc.ExplainCrash(crash, e.Stderr)
+	case len(p.child.CrashReport()) > 0:
+		e.Panic, e.Stack = p.child.ExplainCrash()
 	case p.last.Failed && e.Code == exitFailed:
 		e.Err = &remoteError{text: p.last.Text, is: p.last.Ctx.asError(), asked: p.last.Asked}
 		e.Asked = p.last.Asked && failure == nil
