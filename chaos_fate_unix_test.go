@@ -89,7 +89,7 @@ func (p *chaosProcess) spawn(ctx context.Context, rng *rand.Rand, a chaosArgs) e
 	}
 	p.children.Go(func() error {
 		defer cancel()
-		suffer(child, fate, delay, rng)
+		suffer(child, fate, delay, rand.New(rand.NewPCG(a.Seed, 0)))
 		err := child.Wait(context.Background())
 		if err == nil {
 			p.ledger.finished[a.ID].Store(true)

@@ -150,7 +150,7 @@ func (p *chaosProcess) getSome(ctx context.Context, in *chaosIn, used *chaosMess
 		if err == nil {
 			n++
 			p.ledger.links[in.Link.ID].received.Add(1)
-			err = p.step(rng)
+			err = p.step()
 		}
 		return err
 	}
@@ -294,7 +294,7 @@ func (p *chaosProcess) putSome(ctx context.Context, out *chaosOut, lane int, rng
 	case isOfCtx(err):
 		err = nil
 	}
-	return errors.Join(err, p.step(rng))
+	return errors.Join(err, p.step())
 }
 
 // sendChan sends by a native channel until its ctx ends.
@@ -337,7 +337,7 @@ func isOfCtx(err error) bool {
 }
 
 // step counts a message, and ends this process if that is planned.
-func (p *chaosProcess) step(rng *rand.Rand) error {
+func (p *chaosProcess) step() error {
 	if p.Plan == "" || p.messages.Add(1) != int64(p.After) {
 		return nil
 	}
