@@ -82,7 +82,7 @@ func init() {
 	}
 	// N reports that are as large as one may be.
 	deeds["large reports"] = func(ctx context.Context, a deedArgs) error {
-		r := report{Error: AppendRemoteError(nil, errors.New("large")), Text: strings.Repeat("x", maxReport)}
+		r := report{Error: AppendRemoteError(nil, errors.New(strings.Repeat("x", 1<<10))), Text: strings.Repeat("x", maxReport)}
 		b, err := codec.Append(nil, r)
 		if err != nil {
 			return err
