@@ -5,7 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -122,4 +127,36 @@ func compare(b *testing.B, calls int, floor, ours func([]byte) error, arg []byte
 	b.ReportMetric(factors[0], "x-least")
 	b.ReportMetric(factors[len(factors)/2], "x-median")
 	b.ReportMetric(factors[len(factors)-1], "x-most")
+}
+
+// BenchmarkPoolPython is BenchmarkPoolThroughput of Python's ProcessPoolExecutor.
+func BenchmarkPoolPython(b *testing.B) {
+	const script = `
+import sys, time
+from concurrent.futures import ProcessPoolExecutor
+def nothing(_): return None
+if __name__ == "__main__":
+    n = int(sys.argv[1])
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(nothing, range(100)))
+        began = time.perf_counter()
+        window = [pool.submit(nothing, i) for i in range(64)]
+        for i in range(n):
+            window[i % 64].result()
+            window[i % 64] = pool.submit(nothing, i)
+        print(n / (time.perf_counter() - began))
+`
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		b.Skip("there is no python3")
+	}
+	path := filepath.Join(b.TempDir(), "pool.py")
+	test.Check(b, os.WriteFile(path, []byte(script), 0o600))
+	n := max(b.N, 2000)
+	out, err := exec.Command(python, path, strconv.Itoa(n)).Output()
+	test.Check(b, err)
+	rate, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	test.Check(b, err)
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(rate, "tasks/s")
 }

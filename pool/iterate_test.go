@@ -39,18 +39,18 @@ func TestAllYieldsErrorsInTheirPlace(t *testing.T) {
 	p := newTestPool(t, Options{Max: 2})
 	i := 0
 	for _, err := range p.All(test.Context(t), deeds(30, func(i int) deed {
-		switch {
-		case i%10 == 3:
+		switch i % 10 {
+		case 3:
 			return deed{Do: "fail"}
-		case i%10 == 7:
+		case 7:
 			return deed{Do: "kill"}
 		}
 		return echo(i)
 	})) {
-		switch {
-		case i%10 == 3:
+		switch i % 10 {
+		case 3:
 			as[*TaskError](t, err)
-		case i%10 == 7:
+		case 7:
 			as[*WorkerError](t, err)
 		default:
 			test.Check(t, err)

@@ -270,7 +270,7 @@ func TestScheduling(t *testing.T) {
 				w.step()
 			}
 			w.calm()
-			w.s.close()
+			w.s.closeAll()
 			w.settle()
 			for len(w.begun) > 0 {
 				p := w.begun[0]

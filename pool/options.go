@@ -93,7 +93,7 @@ const (
 func (o *Options) resolve() error {
 	switch {
 	case o.Max < 0 || o.PerWorker < 0 || o.Retries < 0 || o.MaxTasks < 0 || o.MaxArg < 0 || o.MaxResult < 0:
-		return errors.New("Max, PerWorker, Retries, MaxTasks, MaxArg or MaxResult is negative")
+		return errors.New("one of Max, PerWorker, Retries, MaxTasks, MaxArg and MaxResult is negative")
 	case o.Idle < 0 || o.Timeout < 0 || o.Grace < 0 || o.MaxAge < 0:
 		return errors.New("a duration is negative")
 	}
@@ -107,7 +107,7 @@ func (o *Options) resolve() error {
 	setDefault(&o.MaxResult, defaultMaxResult)
 	o.Min, o.Queue = max(o.Min, 0), max(o.Queue, 0)
 	if o.Min > o.Max {
-		return fmt.Errorf("Min is %d, above Max, %d", o.Min, o.Max)
+		return fmt.Errorf("option Min is %d, above Max, %d", o.Min, o.Max)
 	}
 	if o.MaxMemory > 0 && !o.InProcess {
 		if _, err := proc.ResidentMemory(); err != nil {
@@ -123,7 +123,7 @@ func (o *Options) resolveSpawn() error {
 		spawn = *o.Spawn
 	}
 	if _, isFile := spawn.Stdin.(*os.File); spawn.Stdin != nil && !isFile {
-		return errors.New("Spawn.Stdin is no *os.File: workers would take input from each other")
+		return errors.New("option Spawn.Stdin is no *os.File: workers would take input from each other")
 	}
 	setDefault(&spawn.Grace, o.Grace)
 	setDefault(&spawn.StartTimeout, defaultStartTimeout)

@@ -270,7 +270,7 @@ const killTime = 4 * time.Second
 func (p *Pool[A, R]) Close() error {
 	c := p.core
 	c.mu.Lock()
-	c.sched.close()
+	c.closeAll()
 	c.unlock()
 	timer := time.NewTimer(c.opts.Spawn.Grace + killTime)
 	defer timer.Stop()

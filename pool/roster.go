@@ -146,7 +146,7 @@ func btoi(b bool) uint64 {
 func (s *sched) part(w *worker) {
 	switch {
 	case w.condemned != nil && !w.waitedFor():
-		s.kill(w, w.condemned)
+		s.killNow(w, w.condemned)
 	case len(w.calls) == 0:
 		s.endWith(w, nil)
 	}
@@ -169,9 +169,9 @@ func (s *sched) endWith(w *worker, why error) {
 	}
 }
 
-func (s *sched) kill(w *worker, why error) {
+func (s *sched) killNow(w *worker, why error) {
 	w.told = true
-	s.acts = append(s.acts, func() { w.hands.kill(why) })
+	s.acts = append(s.acts, func() { w.kill(why) })
 }
 
 // ended is called when a worker's process is gone, or never came to be.

@@ -341,8 +341,8 @@ func (s *sched) letIn() {
 	}
 }
 
-// close answers all calls. settle ends the workers.
-func (s *sched) close() {
+// closeAll answers all calls. settle ends the workers.
+func (s *sched) closeAll() {
 	s.state = closed
 	s.failWaiting(ErrClosed)
 	for _, w := range s.workers {

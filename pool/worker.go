@@ -111,7 +111,7 @@ func (h *process) run() error {
 		_, _ = mine.CloseNow(), theirs.CloseNow()
 		return err
 	}
-	defer mine.CloseNow()
+	defer func() { _ = mine.CloseNow() }() // it may be closed
 	h.started(started, mine)
 	if err := h.awaitReady(began); err != nil {
 		h.endBroken(started, err)
