@@ -2,9 +2,12 @@ package gipc
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"reflect"
+	"sync/atomic"
 	"testing"
 )
 
@@ -67,12 +70,44 @@ func accepts[T any](t *testing.T, inCBOR, inJSON string) {
 	}
 }
 
-func TestCheckCodecExactText(t *testing.T) {
-	type Job struct{ Done chan int }
-	if got := checkCodec(CBOR[Job]{}).Error(); got != "Job.Done: chan int can't be encoded as CBOR: leave it out by a tag `cbor:\"-\"`, or use another type or codec" {
-		t.Error(got)
+// TestRefusalsSayWhatHelps holds complete texts.
+func TestRefusalsSayWhatHelps(t *testing.T) {
+	type job struct {
+		Done  chan int
+		Count atomic.Int64
 	}
+	says := func(err error, want string) {
+		t.Helper()
+		if err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+	says(checkCodec(CBOR[job]{}), "job.Done: chan int can't be encoded as CBOR: use another type or codec, or leave it out by a tag `cbor:\"-\"`")
+	says(checkCodec(JSON[complex128]{}), "complex128 can't be encoded as JSON: use another type or codec")
+	says(checkCodec(CBOR[[]*atomic.Int64]{}), "[]*atomic.Int64[]: atomic.Int64 can't be encoded as CBOR: "+
+		"it has only unexported fields, so nothing of it would be sent: export its fields, "+
+		"or give it, or a type around it, the methods MarshalBinary and UnmarshalBinary, or leave it out by a tag `cbor:\"-\"`")
+	says(checkCodec(CBOR[inJSON]{}), "gipc.inJSON can't be encoded as CBOR: it has only unexported fields, so nothing of it would be sent: "+
+		"use the codec JSON, for which it has methods, or export its fields, "+
+		"or give it, or a type around it, the methods MarshalBinary and UnmarshalBinary")
+	says(checkCodec(CBOR[twice]{}), "gipc.twice can't be encoded as CBOR: its fields A and B are both called \"x\" in a message, "+
+		"so that one or both would not be sent: give them different names by their tags")
+	_, err := CBOR[any]{}.Append(nil, errors.New("text"))
+	says(err, "errors.errorString can't be encoded as CBOR: it has only unexported fields, so nothing of it would be sent: "+
+		"put what it stands for instead, a string for example")
 }
+
+type (
+	//lint:ignore U1000 the field is not sent
+	inJSON struct{ text string }
+	twice  struct {
+		A int `cbor:"x"`
+		B int `json:"x"`
+	}
+)
+
+func (v inJSON) MarshalJSON() ([]byte, error)     { return json.Marshal(v.text) }
+func (v *inJSON) UnmarshalJSON(text []byte) error { return json.Unmarshal(text, &v.text) }
 
 func TestCheckOtherCodecs(t *testing.T) {
 	if err := checkCodec(Codec[coordinates](Binary[coordinates]{})); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -89,7 +90,7 @@ func (c *check) check(t reflect.Type, at string, addressable bool) error {
 		return c.checkInterface(t, at)
 	}
 	if self, err := c.encodesItself(t, addressable); err != nil && !c.inAny {
-		return c.refuse(at, t, err.Error()+": "+c.adviceFor(t))
+		return c.refuse(at, t, err.Error()+": "+c.adviceFor(t, at))
 	} else if self {
 		return nil
 	}
@@ -156,7 +157,7 @@ func (c *check) checkStruct(t reflect.Type, at string, addressable bool) error {
 			why = "all its fields are left out by their tags, so nothing of it would be sent"
 		}
 	}
-	return c.refuse(at, t, why+": "+c.adviceFor(t))
+	return c.refuse(at, t, why+": "+c.adviceFor(t, at))
 }
 
 // checkFields checks the fields of t and of what it embeds, and counts them. outer are the structs that t is embedded in.
@@ -195,7 +196,7 @@ func (c *check) refuseKind(t reflect.Type, at string) error {
 	if c.inAny {
 		return nil // the library says so itself
 	}
-	advice := c.adviceFor(t)
+	advice := c.adviceFor(t, at)
 	if t.PkgPath() == "" {
 		return c.refuse(at, t, advice)
 	}
@@ -203,17 +204,26 @@ func (c *check) refuseKind(t reflect.Type, at string) error {
 }
 
 // adviceFor says what makes t, or the value around it, one that can be encoded.
-func (c *check) adviceFor(t reflect.Type) string {
-	advice := "leave it out by a tag `" + c.tags[0] + ":\"-\"`, or "
-	switch {
-	case c.inAny:
+func (c *check) adviceFor(t reflect.Type, at string) string {
+	if c.inAny {
 		return "put what it stands for instead, a string for example"
-	case c.name == "CBOR" && JSON.hasMethods(t):
-		return advice + "use the codec JSON, for which it has methods"
-	case t.PkgPath() == "":
-		return advice + "use another type or codec"
 	}
-	return advice + "wrap it in a type with methods MarshalBinary and UnmarshalBinary"
+	var ways []string
+	if c.name == CBOR.name && JSON.hasMethods(t) {
+		ways = append(ways, "use the codec JSON, for which it has methods")
+	}
+	if t.Kind() == reflect.Struct {
+		ways = append(ways, "export its fields")
+	}
+	if t.PkgPath() != "" {
+		ways = append(ways, "give it, or a type around it, the methods "+c.ownMethods)
+	} else {
+		ways = append(ways, "use another type or codec")
+	}
+	if at != c.root {
+		ways = append(ways, "leave it out by a tag `"+c.tags[0]+":\"-\"`")
+	}
+	return strings.Join(ways, ", or ")
 }
 
 // refuse says that t, at a path from the root, has no encoding, and why if that isn't plain from t.

@@ -20,15 +20,16 @@ var (
 
 // Format is what the check has to know of an encoding.
 type Format struct {
-	name    string
-	tags    []string                // struct tags that name a field, the first that is there counts
-	methods []methodPair            // a type that has such a pair encodes itself
-	own     []reflect.Type          // types without such methods that the library knows
-	noKinds []reflect.Kind          // kinds that have no encoding
-	copies  bool                    // a pointer's marshaler is used for values without an address too
-	intKeys bool                    // the tag option keyasint makes a field's name a number
-	strict  bool                    // a name in a tag that has other than letters, digits and some signs doesn't count
-	keyOK   func(reflect.Type) bool // whether the type can be a map's key; nil: if it has an encoding
+	name       string
+	tags       []string                // struct tags that name a field, the first that is there counts
+	methods    []methodPair            // a type that has such a pair encodes itself
+	own        []reflect.Type          // types without such methods that the library knows
+	noKinds    []reflect.Kind          // kinds that have no encoding
+	ownMethods string                  // those that a user would give a type
+	copies     bool                    // a pointer's marshaler is used for values without an address too
+	intKeys    bool                    // the tag option keyasint makes a field's name a number
+	strict     bool                    // a name in a tag that has other than letters, digits and some signs doesn't count
+	keyOK      func(reflect.Type) bool // whether the type can be a map's key; nil: if it has an encoding
 }
 
 type methodPair struct{ marshaler, unmarshaler reflect.Type }
@@ -43,10 +44,11 @@ var CBOR = Format{
 		{reflect.TypeFor[cbor.Marshaler](), reflect.TypeFor[cbor.Unmarshaler]()},
 		{reflect.TypeFor[encoding.BinaryMarshaler](), binaryUnmarshalerType},
 	},
-	own:     []reflect.Type{timeType, bigIntType},
-	noKinds: []reflect.Kind{reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128, reflect.Uintptr},
-	copies:  true,
-	intKeys: true,
+	own:        []reflect.Type{timeType, bigIntType},
+	noKinds:    []reflect.Kind{reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128, reflect.Uintptr},
+	copies:     true,
+	ownMethods: "MarshalBinary and UnmarshalBinary",
+	intKeys:    true,
 }
 
 // cborByText is CBOR for types that hold one that goes by its text: then all that have such methods do.
@@ -58,9 +60,10 @@ var cborByText = func() Format {
 
 // JSON is the format of encoding/json.
 var JSON = Format{
-	name:   "JSON",
-	strict: true,
-	tags:   []string{"json"},
+	name:       "JSON",
+	strict:     true,
+	ownMethods: "MarshalJSON and UnmarshalJSON",
+	tags:       []string{"json"},
 	methods: []methodPair{
 		{reflect.TypeFor[json.Marshaler](), reflect.TypeFor[json.Unmarshaler]()},
 		{textMarshalerType, textUnmarshalerType},
