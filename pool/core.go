@@ -69,6 +69,9 @@ func (p *core) unlock() {
 	})
 	if p.finished() && !p.quiet {
 		p.quiet = true
+		if p.timer != nil {
+			p.timer.Stop()
+		}
 		p.events.Close()
 		close(p.allEnded)
 	}
