@@ -52,6 +52,11 @@ func TestAllocations(t *testing.T) {
 	allocatesNothing(t, Binary[coordinates]{}, coordinates{1, 2})
 	allocatesNothing(t, Binary[*coordinates]{}, &coordinates{1, 2})
 	allocatesNothing(t, CBOR[[]int]{}, []int{1, 2, 3})
+	type list struct {
+		Items []int
+		N     int
+	}
+	allocatesNothing(t, CBOR[list]{}, list{[]int{1}, 2})
 	allocatesNothing(t, CBOR[struct{ A, B int }]{}, struct{ A, B int }{1, 2})
 
 	var s string

@@ -135,6 +135,18 @@ func must[M any](mode M, err error) M {
 func checkHeads(src []byte, limit int) error {
 	tags, bignum, large := 0, false, 0
 	for len(src) > 0 {
+		if first := src[0]; first < majorTag && first&0x1f < 24 { // a small number, short text, the head of a short list
+			skip := 1
+			if first&0xc0 == majorBytes { // or text, which differs in one more bit
+				skip += int(first & 0x1f)
+			}
+			if skip > len(src) {
+				return nil
+			}
+			src = src[skip:]
+			tags, bignum = 0, false
+			continue
+		}
 		major, arg, size := readHead(src)
 		if size == 0 {
 			return nil
@@ -143,7 +155,7 @@ func checkHeads(src []byte, limit int) error {
 		switch major {
 		case majorTag:
 			if tags++; tags > maxTags {
-				return fmt.Errorf("more than %d CBOR tags around one item", maxTags)
+				return errTags
 			}
 			bignum = arg == 2 || arg == 3
 			continue
@@ -165,6 +177,8 @@ func checkHeads(src []byte, limit int) error {
 	}
 	return nil
 }
+
+var errTags = fmt.Errorf("more than %d CBOR tags around one item", maxTags)
 
 // countInteger adds an integer's bytes to those of the large ones before it, and refuses what is above the limits.
 func countInteger(large *int, size uint64) error {

@@ -16,6 +16,7 @@ type look struct {
 	opaque   bool // something in it writes its own CBOR
 	oddTime  bool // a time's offset from UTC has seconds
 	integers int  // bytes of large integers
+	tags     int  // around the value that it is at
 }
 
 // value looks at v. depth counts the arrays and maps around it.
@@ -49,6 +50,15 @@ func (l *look) value(v reflect.Value, depth int) error {
 	if depth++; depth > maxNesting {
 		return errNesting
 	}
+	around := l.tags
+	l.tags = 0
+	err := l.parts(v, s, depth)
+	l.tags = around
+	return err
+}
+
+// parts looks at what is in v, which counts as a level.
+func (l *look) parts(v reflect.Value, s *shape, depth int) error {
 	switch v.Kind() {
 	case reflect.Map:
 		return l.entries(v, depth)
@@ -83,7 +93,31 @@ func (l *look) leaf(v reflect.Value, own facts, depth int) error {
 	case opaque:
 		l.opaque = true
 		if v.Type() == tagType {
-			return l.value(v.FieldByName("Content"), depth)
+			return l.tag(at[cbor.Tag](v), depth)
+		}
+	}
+	return nil
+}
+
+// tag refuses one of the tags that CBOR itself gives a meaning around something else, for which the library looks when it
+// decodes.
+func (l *look) tag(tag *cbor.Tag, depth int) error {
+	if l.tags++; l.tags > maxTags {
+		return errTags
+	}
+	err := l.value(reflect.ValueOf(tag).Elem().FieldByName("Content"), depth)
+	l.tags--
+	if err != nil {
+		return err
+	}
+	if tag.Number <= 3 && tag.Content != nil {
+		msg, err := usual.enc.Marshal(tag)
+		if err != nil {
+			return err
+		}
+		var got any
+		if err := usual.dec.Unmarshal(msg, &got); err != nil {
+			return fmt.Errorf("tag %d around a %T: %w", tag.Number, tag.Content, err)
 		}
 	}
 	return nil

@@ -186,6 +186,8 @@ func TestWhatWouldNotDecode(t *testing.T) {
 		}
 	}
 	for name, put := range map[string]any{
+		"tag of a time":      cbor.Tag{Number: 0, Content: "2024-01-02T03:04:05Z"},
+		"tag of an integer":  cbor.Tag{Number: 3, Content: []byte{1, 2}},
 		"16 tags":            tagged(16, "x"),
 		"deep, then a tag":   nested(maxNesting-2, tagged(1, "x")),
 		"deep, then integer": nested(maxNesting, big8(100)),
@@ -205,6 +207,17 @@ func TestWhatWouldNotDecode(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// TestTagAroundItself: a tag counts as no level, but there can't be many around an item.
+func TestTagAroundItself(t *testing.T) {
+	tag := &cbor.Tag{Number: 1}
+	tag.Content = tag
+	_, err := Append(nil, tag)
+	test.Says(t, err, "more than 16 CBOR tags around one item")
+	tag.Number, tag.Content = 100, []any{tag}
+	_, err = Append(nil, tag)
+	test.Says(t, err, "contains itself")
 }
 
 func slices9(i *big.Int) (nine []*big.Int) {
