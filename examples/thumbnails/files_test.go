@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"compress/zlib"
+	"context"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-gipc/gipc/internal/test"
+)
+
+var (
+	left  = color.RGBA{R: 200, A: 255}
+	right = color.RGBA{B: 100, A: 255}
+)
+
+// halves returns an image whose halves have two colours. Its origin is not 0, 0.
+func halves(width, height int) image.Image {
+	img := image.NewPaletted(image.Rect(-7, 5, width-7, 5+height), color.Palette{left, right})
+	for i := range img.Pix {
+		if i%width >= width/2 {
+			img.Pix[i] = 1
+		}
+	}
+	return img
+}
+
+// encoded returns an image as a file of a format.
+func encoded(t *testing.T, format string, img image.Image) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	var err error
+	switch format {
+	case "png":
+		err = png.Encode(&file, img)
+	case "jpeg":
+		err = jpeg.Encode(&file, img, &jpeg.Options{Quality: 95})
+	case "gif":
+		err = gif.Encode(&file, img, nil)
+	default:
+		t.Fatal("unknown format " + format)
+	}
+	test.Check(t, err)
+	return file.Bytes()
+}
+
+// animated returns a GIF whose first frame has two halves, and whose other frames are not.
+func animated(t *testing.T, width, height int) []byte {
+	t.Helper()
+	other := image.NewPaletted(image.Rect(0, 0, width, height), color.Palette{color.White})
+	first := halves(width, height).(*image.Paletted)
+	first.Rect = other.Rect
+	var file bytes.Buffer
+	test.Check(t, gif.EncodeAll(&file, &gif.GIF{Image: []*image.Paletted{first, other, other}, Delay: []int{10, 10, 10}}))
+	return file.Bytes()
+}
+
+// bomb returns a whole PNG of black and white pixels, all black.
+func bomb(t *testing.T, width, height int) []byte {
+	t.Helper()
+	var data bytes.Buffer
+	deflated, err := zlib.NewWriterLevel(&data, zlib.BestSpeed)
+	test.Check(t, err)
+	row := make([]byte, 1+(width+7)/8) // a filter, and eight pixels to a byte
+	for range height {
+		_, err := deflated.Write(row)
+		test.Check(t, err)
+	}
+	test.Check(t, deflated.Close())
+	header := binary.BigEndian.AppendUint32(nil, uint32(width))
+	header = binary.BigEndian.AppendUint32(header, uint32(height))
+	header = append(header, 1, 0, 0, 0, 0) // bits for a pixel; grey, deflated, filtered, not interlaced
+	file := []byte("\x89PNG\r\n\x1a\n")
+	file = appendChunk(file, "IHDR", header)
+	file = appendChunk(file, "IDAT", data.Bytes())
+	return appendChunk(file, "IEND", nil)
+}
+
+// appendChunk appends a chunk of a PNG: its length, its name, what is in it, and a checksum of the latter two.
+func appendChunk(file []byte, name string, data []byte) []byte {
+	file = binary.BigEndian.AppendUint32(file, uint32(len(data)))
+	named := append([]byte(name), data...)
+	return binary.BigEndian.AppendUint32(append(file, named...), crc32.ChecksumIEEE(named))
+}
+
+// magic begins a file of a format that only the tests know. Its decoder is the one with a fault.
+const magic = "trouble\n"
+
+func init() {
+	image.RegisterFormat("trouble", magic,
+		func(r io.Reader) (image.Image, error) { return decodeTrouble(r) },
+		func(io.Reader) (image.Config, error) { return image.Config{Width: 1, Height: 1}, nil })
+}
+
+// trouble returns a file that makes its decoder do a deed, which first writes its process id to a file, if there is a path.
+func trouble(deed, path string) []byte { return []byte(magic + deed + "\n" + path) }
+
+func decodeTrouble(r io.Reader) (image.Image, error) {
+	file, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	told := strings.Split(strings.TrimPrefix(string(file), magic), "\n")
+	deed, path := told[0], told[1]
+	if path != "" {
+		if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	switch deed {
+	case "panic":
+		panic("a fault of the decoder")
+	case "exit":
+		os.Exit(0)
+	case "hang":
+		select {}
+	case "read on":
+		for !errors.Is(err, context.Canceled) {
+			time.Sleep(time.Millisecond) // a decoder that has something to do
+			_, err = r.Read(make([]byte, 1))
+		}
+		return nil, err
+	case "wait": // until the file is removed
+		for !errors.Is(err, os.ErrNotExist) {
+			time.Sleep(time.Millisecond)
+			_, err = os.Stat(path)
+		}
+	default:
+		return nil, errors.New("unknown deed " + deed)
+	}
+	return image.NewGray(image.Rect(0, 0, 1, 1)), nil
+}

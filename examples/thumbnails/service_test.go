@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-gipc/gipc/internal/test"
+	"github.com/go-gipc/gipc/pool"
+)
+
+func TestThumbnails(t *testing.T) {
+	s := start(t, nil)
+	for name, file := range map[string][]byte{
+		"png":          encoded(t, "png", halves(640, 320)),
+		"jpeg":         encoded(t, "jpeg", halves(640, 320)),
+		"gif":          encoded(t, "gif", halves(640, 320)),
+		"animated gif": animated(t, 640, 320),
+	} {
+		t.Run(name, func(t *testing.T) {
+			thumb := wantThumbnail(t, s.post(t, file))
+			test.Equal(t, thumb.Bounds(), image.Rect(0, 0, 256, 128))
+			wantColor(t, thumb, 10, 10, left)
+			wantColor(t, thumb, 120, 120, left)
+			wantColor(t, thumb, 135, 10, right)
+			wantColor(t, thumb, 250, 120, right)
+		})
+	}
+}
+
+// wantColor wants a colour at a place, or one that JPEG makes of it.
+func wantColor(t *testing.T, img image.Image, x, y int, want color.RGBA) {
+	t.Helper()
+	got := color.RGBAModel.Convert(img.At(x, y)).(color.RGBA)
+	for _, d := range []int{int(got.R) - int(want.R), int(got.G) - int(want.G), int(got.B) - int(want.B), int(got.A) - int(want.A)} {
+		if d < -4 || d > 4 {
+			t.Fatalf("the colour at %d, %d is %v, want %v", x, y, got, want)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	s := start(t, nil)
+	for _, c := range []struct{ width, height, wantWidth, wantHeight int }{
+		{1, 1, 1, 1}, {10, 5, 10, 5}, {256, 256, 256, 256}, {257, 256, 256, 255}, {300, 600, 128, 256}, {8192, 1, 256, 1}, {2, 8192, 1, 256},
+	} {
+		thumb := wantThumbnail(t, s.post(t, encoded(t, "png", halves(c.width, c.height))))
+		test.Equal(t, thumb.Bounds(), image.Rect(0, 0, c.wantWidth, c.wantHeight))
+	}
+}
+
+func TestTransparency(t *testing.T) {
+	s := start(t, nil)
+	img := image.NewNRGBA(image.Rect(0, 0, 600, 600))
+	for i := range img.Pix {
+		img.Pix[i] = 128 // half of it shines through
+	}
+	thumb := wantThumbnail(t, s.post(t, encoded(t, "png", img)))
+	wantColor(t, thumb, 100, 100, color.RGBA{R: 64, G: 64, B: 64, A: 128})
+}
+
+// What is wrong with a file costs its request, and not even a worker.
+func TestBadFiles(t *testing.T) {
+	s := start(t, nil)
+	whole := encoded(t, "png", halves(640, 320))
+	photo := encoded(t, "jpeg", halves(640, 320))
+	movie := animated(t, 640, 320)
+	changed := bytes.Clone(whole)
+	changed[42]++ // a colour
+	for name, c := range map[string]struct {
+		file   []byte
+		reason string // of the standard library's errors a part
+	}{
+		"nothing":        {nil, "unknown format"},
+		"no image":       {[]byte("<html>hello</html>"), "unknown format"},
+		"truncated png":  {whole[:len(whole)/2], "png: "},
+		"truncated jpeg": {photo[:len(photo)/2], "JPEG"},
+		"truncated gif":  {movie[:200], "gif: "},
+		"only its start": {whole[:10], "EOF"},
+		"a changed png":  {changed, "checksum"},
+		"a gif of 0 × 0": {[]byte("GIF89a\x00\x00\x00\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00,\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x01\x2c\x00;"), "the image has no pixels"},
+		"a bomb":         {bomb(t, 16_000, 16_000), "the image has 16000 × 16000 pixels, the limit is 8192 × 8192"},
+		"a wide bomb":    {bomb(t, maxSide+1, 1), "8193 × 1 pixels"},
+		"a high bomb":    {bomb(t, 1, maxSide+1), "1 × 8193 pixels"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := s.post(t, c.file)
+			test.Check(t, a.err)
+			if a.status != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), c.reason) {
+				t.Errorf("status %d: %s", a.status, a.body)
+			}
+			s.wantWorks(t)
+		})
+	}
+	test.Equal(t, s.pool.Stats().Lost, 0)
+}
+
+// The largest image that is not refused fits into a worker.
+func TestLargestImage(t *testing.T) {
+	s := start(t, nil)
+	height := test.Scaled(maxSide)
+	thumb := wantThumbnail(t, s.post(t, bomb(t, maxSide, height)))
+	test.Equal(t, thumb.Bounds(), image.Rect(0, 0, side, side*height/maxSide))
+	test.Equal(t, s.pool.Stats().Lost, 0)
+}
+
+func TestLargeUpload(t *testing.T) {
+	s := start(t, nil)
+	wantRefused(t, s.post(t, make([]byte, maxUpload)), http.StatusUnprocessableEntity, "image: unknown format")
+	a := s.post(t, make([]byte, maxUpload+1))
+	wantRefused(t, a, http.StatusRequestEntityTooLarge, "the upload is larger than 16 MiB")
+	s.wantWorks(t)
+}
+
+// An image that ends its worker costs its own request, and none that is on another worker.
+func TestCrash(t *testing.T) {
+	for _, deed := range []string{"panic", "exit"} {
+		t.Run(deed, func(t *testing.T) {
+			s := start(t, nil)
+			hold, other := s.begin(t, test.Context(t), "wait")
+			a := s.post(t, trouble(deed, ""))
+			wantRefused(t, a, http.StatusUnprocessableEntity, "the image ended the process that decoded it")
+			s.wantWorks(t)
+			test.Check(t, os.Remove(hold))
+			wantThumbnail(t, <-other)
+			test.Equal(t, s.pool.Stats().Lost, 2) // it was tried twice
+		})
+	}
+}
+
+// An image whose worker dies through no fault of its own gets another one.
+func TestRetry(t *testing.T) {
+	s := start(t, func(o *pool.Options) { o.Max = 1 })
+	hold, result := s.begin(t, test.Context(t), "wait")
+	test.Check(t, worker(t, hold).Kill())
+	test.Eventually(t, "it is tried again", func() bool { return s.pool.Stats().Retried == 1 })
+	var a answer
+	test.Eventually(t, "it is decoded", func() bool {
+		_ = os.Remove(hold) // the new worker may make it yet
+		select {
+		case a = <-result:
+			return true
+		default:
+			return false
+		}
+	})
+	wantThumbnail(t, a)
+}
+
+func TestSlowImage(t *testing.T) {
+	s := start(t, func(o *pool.Options) { o.Max, o.Timeout = 1, time.Second })
+	a := s.post(t, trouble("hang", ""))
+	wantRefused(t, a, http.StatusUnprocessableEntity, "the image takes too long to decode")
+	wantRefused(t, s.post(t, nil), http.StatusUnprocessableEntity, "image: unknown format") // quickly, by a fresh worker
+	test.Equal(t, s.pool.Stats().Replaced, 1)
+}
