@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"runtime"
 	"strconv"
@@ -86,6 +87,8 @@ var obey = Register("obey", func(ctx context.Context, d deed) (done, error) {
 		result.Text = fmt.Sprint(ok, time.Until(t) > time.Duration(d.N)*time.Second)
 	case "count": // one more line in a file
 		note(d.Path, "x")
+	case "log":
+		slog.Info("from the worker", "n", d.N)
 	case "print":
 		fmt.Println("printed")
 	case "count as":

@@ -1,7 +1,9 @@
 package pool
 
 import (
+	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -76,4 +78,39 @@ func awaitText(t testing.TB, path string) (text string) {
 func remove(t testing.TB, path string) {
 	t.Helper()
 	test.Check(t, os.Remove(path))
+}
+
+// One Logger gets what the pool reports, and what its workers log.
+func TestLogger(t *testing.T) {
+	var out lockedText
+	logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	p := newTestPool(t, Options{Max: 1, Logger: logger})
+	_, err := p.Do(test.Context(t), deed{Do: "log", N: 7})
+	test.Check(t, err)
+	_, err = p.Do(test.Context(t), deed{Do: "exit", N: 3})
+	as[*WorkerError](t, err)
+	test.Check(t, p.Close())
+	for _, want := range []string{
+		`level=INFO msg="from the worker" child=obey`, `level=DEBUG msg="gipc: worker ready" task=obey`,
+		`level=WARN msg="gipc: worker ended" task=obey`, "reason=lost",
+	} {
+		test.Eventually(t, want, func() bool { return strings.Contains(out.String(), want) })
+	}
+}
+
+type lockedText struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

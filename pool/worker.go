@@ -87,7 +87,7 @@ func (h *process) live() {
 	if !errors.As(err, &exit) {
 		exit = &gipc.ExitError{Name: h.pool.name, PID: h.w.pid}
 	}
-	if exit.Asked {
+	if exit.Asked || errors.Is(err, ErrClosed) {
 		err = nil
 	}
 	h.pool.hasEnded(h.w, exit, err)

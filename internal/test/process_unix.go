@@ -73,3 +73,20 @@ func control(f *os.File, use func(fd uintptr)) error {
 
 // Stranger returns a command of a process that knows nothing of gipc, and sleeps.
 func Stranger() *exec.Cmd { return exec.Command("sleep", "1000") }
+
+// SkipUnderQEMU skips a test that qemu-user breaks: there /proc/self/exe is qemu for stat, and the program for open.
+func SkipUnderQEMU(t testing.TB, reason string) {
+	t.Helper()
+	f, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return // not Linux
+	}
+	defer f.Close()
+	opened, err := f.Stat()
+	Check(t, err)
+	found, err := os.Stat("/proc/self/exe")
+	Check(t, err)
+	if !os.SameFile(opened, found) {
+		t.Skip("under qemu: " + reason)
+	}
+}

@@ -53,3 +53,6 @@ func Stranger() *exec.Cmd {
 
 // AsStranger makes a command start a Stranger in place of its program.
 func AsStranger(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, plainEnv+"=1") }
+
+// SkipUnderQEMU skips nothing.
+func SkipUnderQEMU(testing.TB, string) {}
