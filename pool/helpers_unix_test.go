@@ -27,3 +27,5 @@ func stop(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) }
 func cont(pid int) error { return syscall.Kill(pid, syscall.SIGCONT) }
 
 func killPID(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
+
+func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }

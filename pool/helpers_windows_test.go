@@ -19,3 +19,12 @@ func terminateSelf() {}
 func stop(int) error { return errors.ErrUnsupported }
 
 func cont(int) error { return errors.ErrUnsupported }
+
+func alive(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	_ = p.Release()
+	return true
+}

@@ -40,6 +40,9 @@ var hostile = gipc.Register("hostile", func(ctx context.Context, args workerArgs
 		say(append(head(kindFailure, id), 0xff, 0xff))
 	case "result that can't be decoded":
 		say(append(head(kindResult, id), 0xff, 0xff))
+	case "result, then dies":
+		say(append(head(kindResult, id), 0xf6))
+		killSelf()
 	case "result twice":
 		say(append(head(kindResult, id), 0xf6))
 		say(append(head(kindResult, id), 0xf6))

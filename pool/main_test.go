@@ -89,6 +89,9 @@ var obey = Register("obey", func(ctx context.Context, d deed) (done, error) {
 		note(d.Path, "x")
 	case "log":
 		slog.Info("from the worker", "n", d.N)
+	case "stubborn pid":
+		note(d.Path, strconv.Itoa(os.Getpid()))
+		select {}
 	case "print":
 		fmt.Println("printed")
 	case "count as":

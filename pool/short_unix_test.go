@@ -143,3 +143,25 @@ func TestWorkersShareAWriter(t *testing.T) {
 type racyWriter struct{ n int }
 
 func (w *racyWriter) Write(b []byte) (int, error) { w.n += len(b); return len(b), nil }
+
+func TestWorkerEndsBeforeItHasAllOfTheArgument(t *testing.T) {
+	p := newTestPool(t, Options{Max: 1})
+	before := pid(t, p)
+	test.Check(t, stop(before))
+	result := test.Started(func() error {
+		got, err := p.Do(context.Background(), deed{Do: "echo", Data: make([]byte, 8<<20)})
+		if err == nil && len(got.Data) != 8<<20 {
+			err = errors.New("wrong result")
+		}
+		return err
+	})
+	test.Eventually(t, "the argument is on its way", func() bool {
+		p.core.mu.Lock()
+		defer p.core.mu.Unlock()
+		return len(p.core.workers) == 1 && p.core.workers[0].channel.Stats().Calls > 0
+	})
+	test.Check(t, killPID(before))
+	test.Check(t, <-result)
+	test.Equal(t, int(p.Stats().Retried), 0)
+	test.Equal(t, int(p.Stats().Lost), 1)
+}
