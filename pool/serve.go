@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -73,9 +74,11 @@ type server struct {
 	alone     bool // there is one task at a time
 	maxResult int
 	maxMemory uint64
-	relief    *time.Timer // makes another goroutine receive while a task runs, where alone is set
-	over      chan error  // gets why nothing more can be received
+	over      chan error // gets why nothing more can be received
 	readers   sync.WaitGroup
+
+	begun, done atomic.Uint64 // tasks, where alone is set
+	watched     atomic.Bool   // watch runs
 
 	mu      sync.Mutex
 	ended   bool             // nothing more is received
@@ -94,15 +97,14 @@ type task struct {
 	body []byte // nil when the task runs or is dropped
 }
 
-// reliefDelay is how long a task runs before another goroutine receives, to hear that it is cancelled. Most tasks that are
-// shorter than a switch between goroutines are over by then.
-const reliefDelay = 200 * time.Microsecond
+// lookInterval is how often a worker looks whether a task takes long, so that another goroutine has to receive.
+const lookInterval = 500 * time.Microsecond
+
+// patientLooks is how often in a row a worker finds nothing to do until it looks no more.
+const patientLooks = 100
 
 // run receives and runs what the pool sends, until ctx ends or the pool is gone.
 func (s *server) run(ctx context.Context) error {
-	s.relief = time.AfterFunc(time.Hour, func() { s.receive(ctx) })
-	defer s.relief.Stop()
-	s.relief.Stop()
 	go s.receive(ctx)
 	err := <-s.over
 	s.mu.Lock()
@@ -119,6 +121,32 @@ func (s *server) join() bool {
 		s.readers.Add(1)
 	}
 	return !s.ended
+}
+
+// watch receives when a task takes long, to hear that it is cancelled. A timer for each task would cost more than most tasks: it
+// wakes a thread. Watch ends when there has been no task for a while.
+func (s *server) watch(ctx context.Context) {
+	ticker := time.NewTicker(lookInterval)
+	defer ticker.Stop()
+	for seen, looks := uint64(0), 0; looks < patientLooks || s.resume(); looks++ {
+		<-ticker.C
+		begun := s.begun.Load()
+		switch {
+		case begun != seen:
+			seen, looks = begun, 0
+		case s.done.Load() != begun:
+			ticker.Stop()
+			s.watched.Store(false) // what this goroutine runs from here is another one's to watch
+			s.receive(ctx)
+			return
+		}
+	}
+}
+
+// resume says whether watch has to go on, because a task has begun that relies on it.
+func (s *server) resume() bool {
+	s.watched.Store(false)
+	return s.begun.Load() != s.done.Load() && s.watched.CompareAndSwap(false, true)
 }
 
 // begin says whether the calling goroutine is to receive: another one may do so.
@@ -242,8 +270,11 @@ func (s *server) work(ctx context.Context, t *task) {
 		return // it was dropped
 	}
 	if s.alone {
-		s.relief.Reset(reliefDelay)
-		defer s.relief.Stop()
+		s.begun.Add(1)
+		defer s.done.Add(1)
+		if s.watched.CompareAndSwap(false, true) {
+			go s.watch(ctx)
+		}
 	} else {
 		go s.receive(ctx)
 	}
