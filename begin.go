@@ -60,8 +60,12 @@ func (p *Process) begin(ctx context.Context, first hello, args []byte) error {
 	}
 	runCtx, cancelRun := context.WithTimeout(p.child.Served(), endingTime) // there is room: the child has read all before
 	defer cancelRun()
-	switch err := p.control.send(runCtx, order{Run: true}); {
-	case err == nil, errors.Is(err, ErrPartial): // then it will arrive
+	return toldToRun(p.control.send(runCtx, order{Run: true}))
+}
+
+// toldToRun turns the error of sending the order to Run into begin's. An order of which a part is sent will arrive.
+func toldToRun(err error) error {
+	if err == nil || errors.Is(err, ErrPartial) {
 		return nil
 	}
 	return errEndedEarly

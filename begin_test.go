@@ -3,6 +3,7 @@ package gipc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -25,8 +26,11 @@ func init() {
 
 // A child that can't be understood can't be stopped by asking, either.
 func TestChildThatBreaksTheProtocolIsKilled(t *testing.T) {
-	ctx := test.Context(t)
-	for name, text := range map[string]string{"nonsense": "\xff\xff", "nothing": "", "too much": strings.Repeat("x", maxReport+1)} {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	tooMuch, err := codec.Append(nil, report{Failed: true, Text: strings.Repeat("x", maxReport)})
+	test.Check(t, err)
+	for name, text := range map[string]string{"nonsense": "\xff\xff", "nothing": "", "too much": string(tooMuch)} {
 		p := spawnIt(t, entryDeed, deedArgs{Do: "break protocol", Text: text}, nil)
 		err := p.Wait(ctx)
 		var exit *ExitError
@@ -72,4 +76,30 @@ func TestWhatHasComeInTimeCounts(t *testing.T) {
 	end()
 	_, _, err = firstReport(ended, make(chan report))
 	test.Is(t, err, context.Canceled)
+}
+
+// A child that gets the order to run in part will have the rest, and run.
+func TestOrderThatIsSentInPartCounts(t *testing.T) {
+	test.Check(t, toldToRun(nil))
+	test.Check(t, toldToRun(&Error{"put", "w", fmt.Errorf("%w: %w", context.DeadlineExceeded, ErrPartial)}))
+	test.Is(t, toldToRun(ErrPeerClosed), errEndedEarly)
+}
+
+// A child may do all it has to, and end, before Spawn knows that it was told to. Until then its control channel stays open.
+func TestEndOfAChildWaitsForSpawn(t *testing.T) {
+	ctx := test.Context(t)
+	s := starter{entrypoint: entryDeed.Name(), opts: SpawnOptions{Command: otherProgram}, handover: &handover{}}
+	s.setDefaults()
+	child, err := s.startProcess()
+	test.Check(t, err)
+	p := serve(ctx, child, &s.opts)
+	test.Check(t, p.group.Wait())
+	select {
+	case <-p.done:
+		t.Error("it has ended for good")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(p.told)
+	<-p.done
+	test.Check(t, p.err)
 }

@@ -193,16 +193,20 @@ func TestHostileChildThatRefusesCostsLittle(t *testing.T) {
 	}
 }
 
-// A daemon that a child leaves behind holds its stderr open. That delays its parent by two seconds at most.
+// A daemon that a child leaves behind holds its stderr open, and the pipe for its crash report. That delays its parent by two seconds at most.
 func TestHostileChildsDaemonHoldsNobody(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	ctx := test.Context(t)
 	r, w := stringPipe(t)
 	began := time.Now()
 	var output bytes.Buffer
-	p := spawnIt(t, entryDeed, deedArgs{Do: "daemon", Out: w}, &SpawnOptions{Stdout: &output, Stderr: &output})
+	p := spawnIt(t, entryDeed, deedArgs{Do: "daemon", Out: w}, &SpawnOptions{
+		Env: withInit("keep crash pipe"), Stdout: &output, Stderr: &output,
+	})
 	endWithTest(t, get(t, ctx, r))
-	test.Check(t, p.Wait(ctx))
+	soon, cancel := context.WithTimeout(ctx, hostileTime)
+	defer cancel()
+	test.Check(t, p.Wait(soon))
 	if took := time.Since(began); took > hostileTime/2 {
 		t.Errorf("it took %v", took)
 	}

@@ -36,6 +36,15 @@ func init() {
 		}
 		return deeds[wait](ctx, deedArgs{})
 	}
+	// A process of its group holds its stderr, too.
+	deeds["start a stranger"] = func(ctx context.Context, a deedArgs) error {
+		cmd := test.Stranger()
+		cmd.Stderr = os.Stderr
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		return deeds["ignore ctx"](ctx, a)
+	}
 	// A parent to be killed: it starts a child, which has its stderr, and waits.
 	deeds["parent"] = func(ctx context.Context, a deedArgs) error {
 		do, where, _ := strings.Cut(a.Text, "@")
@@ -59,6 +68,7 @@ func TestNoOrphanOutlivesItsParentByMoreThanTheGrace(t *testing.T) {
 		{"child waits for nothing", "ignore ctx"},
 		{"child sits in a busy loop", "spin"},
 		{"child ignores SIGTERM", "ignore SIGTERM"},
+		{"child has started another program", "start a stranger"},
 		{"child is blocked in an init function", "nothing@up and block"},
 		{"child is busy in an init function", "nothing@up and spin"},
 	} {
