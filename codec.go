@@ -126,10 +126,10 @@ func (JSON[T]) Append(dst []byte, v T) ([]byte, error) {
 // Decode implements [Codec].
 func (JSON[T]) Decode(src []byte, v *T) error {
 	value := reflect.ValueOf(v).Elem()
-	kept := codec.Reset(value, false)
+	kept := codec.Reset(value)
 	err := json.Unmarshal(src, v)
 	if kept {
-		codec.Settle(value, false)
+		codec.Settle(value)
 	}
 	return err
 }

@@ -24,12 +24,22 @@ func Encode(out *bytes.Buffer, v any) error {
 	if !value.IsValid() {
 		return usual.enc.MarshalToBuffer(v, out)
 	}
-	s := shapeOf(value.Type())
+	of := value
+	if of.Kind() == reflect.Pointer && !of.IsNil() {
+		of = of.Elem()
+	}
+	s := shapeOf(of.Type())
 	if s.facts&watched == 0 {
 		return s.mode.enc.MarshalToBuffer(v, out)
 	}
 	var l look
-	if err := l.value(value, 0); err != nil {
+	var err error
+	if k := of.Kind(); k == reflect.Pointer || k == reflect.Interface {
+		err = l.value(of, 0)
+	} else {
+		err = l.shaped(of, s, 0)
+	}
+	if err != nil {
 		return err
 	}
 	if l.oddTime {
@@ -57,12 +67,12 @@ func Decode(src []byte, v any) error {
 	if err := checkHeads(src, limit); err != nil {
 		return err
 	}
-	maps := s.memory.kind != reflect.Invalid && !hasEmptyMap(src)
-	if !s.memory.reset(value, maps) {
+	r := resetter{src: src}
+	if !s.memory.reset(value, &r) {
 		return s.mode.dec.Unmarshal(src, v)
 	}
 	err := s.mode.dec.Unmarshal(src, v)
-	s.memory.settle(value, maps)
+	s.memory.settle(value, &r)
 	return err
 }
 
@@ -192,17 +202,4 @@ func countInteger(large *int, size uint64) error {
 		return fmt.Errorf("the integers of more than %d bytes have more than %d in all", largeBytes, maxLargeBytes)
 	}
 	return nil
-}
-
-// emptyMaps are the heads of a map without entries. gipc writes the first, other programs may write any of them.
-var emptyMaps = [][]byte{{0xa0}, {0xb8, 0}, {0xb9, 0, 0}, {0xba, 0, 0, 0, 0}, {0xbb, 0, 0, 0, 0, 0, 0, 0, 0}}
-
-// hasEmptyMap says whether there may be a map without entries in a message. It takes bytes of strings for heads.
-func hasEmptyMap(src []byte) bool {
-	for _, head := range emptyMaps {
-		if bytes.Contains(src, head) {
-			return true
-		}
-	}
-	return false
 }

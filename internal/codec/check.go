@@ -25,16 +25,9 @@ type HandleFunc func(t reflect.Type) (is bool, why string)
 // NewChecker returns a Checker for a format.
 func NewChecker(f *Format, handle HandleFunc) *Checker { return &Checker{format: f, handle: handle} }
 
-// checkDynamic refuses a type of a value in an interface that would arrive with fields lost. Other types that have no encoding
-// the library refuses by itself.
-func checkDynamic(t reflect.Type) error {
-	if t == predeclared[t.Kind()] {
-		return nil
-	}
-	return dynamic.Check(t)
-}
-
-var dynamic = Checker{format: &CBOR, handle: func(reflect.Type) (bool, string) { return false, "" }, inAny: true}
+// untyped refuses types that would arrive with fields lost in an interface. Others that have no encoding the library refuses by
+// itself.
+var untyped = Checker{format: &CBOR, handle: func(reflect.Type) (bool, string) { return false, "" }, inAny: true}
 
 // checkResult wraps an error, because sync.Map holds no nil.
 type checkResult struct{ err error }

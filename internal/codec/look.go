@@ -21,6 +21,7 @@ type look struct {
 
 // value looks at v. depth counts the arrays and maps around it.
 func (l *look) value(v reflect.Value, depth int) error {
+	inside := false // of an interface, which any type may be in
 	for hops := 0; v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface; hops++ {
 		if v.IsNil() {
 			return nil
@@ -28,19 +29,22 @@ func (l *look) value(v reflect.Value, depth int) error {
 		if hops > maxNesting {
 			return errNesting
 		}
-		inside := v.Kind() == reflect.Interface
+		inside = inside || v.Kind() == reflect.Interface
 		v = v.Elem()
-		if inside {
-			if err := checkDynamic(v.Type()); err != nil {
-				return err
-			}
-		}
 	}
 	t := v.Type()
 	if t == predeclared[v.Kind()] {
 		return nil
 	}
 	s := shapeOf(t)
+	if inside && s.inAny != nil {
+		return s.inAny
+	}
+	return l.shaped(v, s, depth)
+}
+
+// shaped looks at v, which is neither a pointer nor an interface. s is its type's shape.
+func (l *look) shaped(v reflect.Value, s *shape, depth int) error {
 	if s.facts&watched == 0 {
 		return nil
 	}
@@ -64,6 +68,12 @@ func (l *look) parts(v reflect.Value, s *shape, depth int) error {
 		return l.entries(v, depth)
 	case reflect.Struct:
 		for _, f := range s.fields {
+			if f.own != 0 {
+				if err := l.leaf(v.Field(f.index), f.own, depth); err != nil {
+					return err
+				}
+				continue
+			}
 			within := depth
 			if f.flat {
 				within-- // an embedded struct has no map of its own

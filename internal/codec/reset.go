@@ -1,26 +1,55 @@
 package codec
 
 import (
+	"bytes"
 	"reflect"
 	"unsafe"
 )
 
-// Reset makes v a place to decode into: nothing of its value is left, but its slices, and its maps if maps says so, keep
-// their memory. Without it a used value would shine through, for decoders leave alone what a message omits or holds as null
-// (CBOR's encoding of a zero time among them), and add to maps. kept says whether there is any such memory: then call
-// [Settle], with the same maps, when v has been decoded.
-func Reset(v reflect.Value, maps bool) (kept bool) { return shapeOf(v.Type()).memory.reset(v, maps) }
-
-// ResetOwn is Reset for a type whose own method is to decode into v.
-func ResetOwn(v reflect.Value) (kept bool) { return shapeOf(v.Type()).within.reset(v, false) }
+// Reset makes v a place to decode into: nothing of its value is left, but its slices keep their memory. Without it a used
+// value would shine through, for decoders leave alone what a message omits or holds as null, and add to maps. kept says
+// whether there is any such memory: then call [Settle] when v has been decoded.
+func Reset(v reflect.Value) (kept bool) { return shapeOf(v.Type()).memory.reset(v, &withoutMaps) }
 
 // Settle makes nil what a message has not set, as it is in a value that was never used. Decoders make a new slice where a
-// message has an empty one, so that an empty one with memory is one that Reset left. Of a map nobody can tell: where Reset
-// kept them, the message must have no empty one.
-func Settle(v reflect.Value, maps bool) { shapeOf(v.Type()).memory.settle(v, maps) }
+// message has an empty one, so that an empty one with memory is one that Reset left.
+func Settle(v reflect.Value) { shapeOf(v.Type()).memory.settle(v, &withoutMaps) }
+
+// ResetOwn is Reset for a type whose own method is to decode into v.
+func ResetOwn(v reflect.Value) (kept bool) { return shapeOf(v.Type()).within.reset(v, &withoutMaps) }
 
 // SettleOwn is Settle after [ResetOwn].
-func SettleOwn(v reflect.Value) { shapeOf(v.Type()).within.settle(v, false) }
+func SettleOwn(v reflect.Value) { shapeOf(v.Type()).within.settle(v, &withoutMaps) }
+
+// resetter decides, once for a message, whether maps keep their memory. A map without entries may be one that the message has,
+// or one that it omits. So they do if it has none.
+type resetter struct {
+	src     []byte
+	decided bool
+	maps    bool
+}
+
+var withoutMaps = resetter{decided: true}
+
+func (r *resetter) keepsMaps() bool {
+	if !r.decided {
+		r.decided, r.maps = true, !hasEmptyMap(r.src)
+	}
+	return r.maps
+}
+
+// emptyMaps are the heads of a map without entries. gipc writes the first, other programs may write any of them.
+var emptyMaps = [][]byte{{0xa0}, {0xb8, 0}, {0xb9, 0, 0}, {0xba, 0, 0, 0, 0}, {0xbb, 0, 0, 0, 0, 0, 0, 0, 0}}
+
+// hasEmptyMap says whether there may be a map without entries in a message. It takes bytes of strings for heads.
+func hasEmptyMap(src []byte) bool {
+	for _, head := range emptyMaps {
+		if bytes.Contains(src, head) {
+			return true
+		}
+	}
+	return false
+}
 
 // resetPlan is which parts of a type keep their memory. The zero resetPlan is that of a type that keeps none.
 type resetPlan struct {
@@ -78,7 +107,7 @@ func planWithin(t reflect.Type) resetPlan {
 	return plan
 }
 
-func (p *resetPlan) reset(v reflect.Value, maps bool) (kept bool) {
+func (p *resetPlan) reset(v reflect.Value, r *resetter) (kept bool) {
 	switch {
 	case p.kind == reflect.Struct:
 		for _, f := range p.rest {
@@ -90,7 +119,7 @@ func (p *resetPlan) reset(v reflect.Value, maps bool) (kept bool) {
 		}
 		for i := range p.fields {
 			f := &p.fields[i]
-			kept = f.plan.reset(v.Field(f.index), maps) || kept
+			kept = f.plan.reset(v.Field(f.index), r) || kept
 		}
 		return kept
 	case p.kind == reflect.Slice && v.Cap() > 0:
@@ -98,7 +127,7 @@ func (p *resetPlan) reset(v reflect.Value, maps bool) (kept bool) {
 		if v.Cap() > 0 {
 			return true
 		}
-	case p.kind == reflect.Map && maps && !v.IsNil():
+	case p.kind == reflect.Map && !v.IsNil() && r.keepsMaps():
 		v.Clear()
 		return true
 	}
@@ -106,14 +135,14 @@ func (p *resetPlan) reset(v reflect.Value, maps bool) (kept bool) {
 	return false
 }
 
-func (p *resetPlan) settle(v reflect.Value, maps bool) {
+func (p *resetPlan) settle(v reflect.Value, r *resetter) {
 	switch {
 	case p.kind == reflect.Struct:
 		for i := range p.fields {
 			f := &p.fields[i]
-			f.plan.settle(v.Field(f.index), maps)
+			f.plan.settle(v.Field(f.index), r)
 		}
-	case p.kind == reflect.Slice && v.Len() == 0 && v.Cap() > 0, p.kind == reflect.Map && maps && v.Len() == 0:
+	case p.kind == reflect.Slice && v.Len() == 0 && v.Cap() > 0, p.kind == reflect.Map && r.maps && v.Len() == 0:
 		v.SetZero()
 	}
 }

@@ -41,7 +41,8 @@ func TestReset(t *testing.T) {
 	v := used{
 		usedInner{items[:1]}, time.Now(), byName, &n, 1, [2][]int{{1}, {2}}, make([]struct{}, 5), 7, struct{ N int }{8},
 	}
-	if !Reset(reflect.ValueOf(&v).Elem(), true) {
+	plan, r := shapeOf(reflect.TypeOf(v)).memory, resetter{}
+	if !plan.reset(reflect.ValueOf(&v).Elem(), &r) {
 		t.Error("no memory was kept")
 	}
 	want := used{usedInner: usedInner{[]int{}}, ByName: map[string]int{}, Empty: []struct{}{}}
@@ -57,7 +58,7 @@ func TestReset(t *testing.T) {
 	if n != 1 {
 		t.Error("what the old value points to was changed")
 	}
-	Settle(reflect.ValueOf(&v).Elem(), true)
+	plan.settle(reflect.ValueOf(&v).Elem(), &r)
 	if want := (used{}); !reflect.DeepEqual(v, want) {
 		t.Errorf("when nothing was decoded: left %+v, want %+v", v, want)
 	}
@@ -70,11 +71,11 @@ func TestResetWithoutMemory(t *testing.T) {
 		in   struct{ N int }
 	}
 	v := plain{time.Now(), struct{ N int }{1}}
-	if Reset(reflect.ValueOf(&v).Elem(), true) || v != (plain{}) {
+	if Reset(reflect.ValueOf(&v).Elem()) || v != (plain{}) {
 		t.Errorf("left %+v", v)
 	}
 	ints := map[string]int{"a": 1}
-	if Reset(reflect.ValueOf(&ints).Elem(), false) || ints != nil {
+	if Reset(reflect.ValueOf(&ints).Elem()) || ints != nil {
 		t.Errorf("left %v of a map that was not to be kept", ints)
 	}
 }

@@ -27,11 +27,17 @@ const watched = nests | anything | times | integers | opaque
 // shape is what is known of a type beside whether it can be encoded.
 type shape struct {
 	facts
-	own    facts     // what the type is itself: times, integers or opaque, or 0
-	fields []field   // of a struct, those with watched facts
-	memory resetPlan // what GetInto may use again
-	within resetPlan // the same, of a type that decodes itself
-	mode   *mode     // how values of the type are written and read
+	own    facts          // what the type is itself: times, integers or opaque, or 0
+	fields []watchedField // of a struct, those with watched facts
+	memory resetPlan      // what GetInto may use again
+	within resetPlan      // the same, of a type that decodes itself
+	inAny  error          // why no interface may hold one
+	mode   *mode          // how values of the type are written and read
+}
+
+type watchedField struct {
+	field
+	own facts // of its type
 }
 
 // shapes maps a reflect.Type to its *shape.
@@ -41,14 +47,14 @@ func shapeOf(t reflect.Type) *shape {
 	if known, ok := shapes.Load(t); ok {
 		return known.(*shape)
 	}
-	s := &shape{facts: gather(t, make(map[reflect.Type]bool)), own: ownFacts(t), memory: planReset(t), within: planWithin(t), mode: &usual}
+	s := &shape{facts: gather(t, make(map[reflect.Type]bool)), own: ownFacts(t), memory: planReset(t), within: planWithin(t), inAny: untyped.Check(t), mode: &usual}
 	if s.facts&texts != 0 {
 		s.mode = &byText
 	}
 	if t.Kind() == reflect.Struct && s.own == 0 && s.facts&watched != 0 {
 		for _, f := range CBOR.fields(t) {
 			if gather(f.typ, map[reflect.Type]bool{t: true})&watched != 0 {
-				s.fields = append(s.fields, f)
+				s.fields = append(s.fields, watchedField{f, ownFacts(f.typ)})
 			}
 		}
 	}
