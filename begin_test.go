@@ -28,7 +28,7 @@ func init() {
 func TestChildThatBreaksTheProtocolIsKilled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	tooMuch, err := codec.Append(nil, report{Failed: true, Text: strings.Repeat("x", maxReport)})
+	tooMuch, err := codec.Append(nil, report{Text: strings.Repeat("x", maxReport)})
 	test.Check(t, err)
 	for name, text := range map[string]string{"nonsense": "\xff\xff", "nothing": "", "too much": string(tooMuch)} {
 		p := spawnIt(t, entryDeed, deedArgs{Do: "break protocol", Text: text}, nil)
