@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -383,34 +382,4 @@ func (c *taskCtx) end(w why, cause error) {
 	}
 	c.cancel(cause)
 	close(c.done)
-}
-
-type cleanupKey struct{}
-
-// cleanups are functions to run at the end.
-type cleanups struct {
-	mu  sync.Mutex
-	fns []func()
-}
-
-// Cleanup makes f run when the worker ends other than by a crash or a kill: the function registered last runs first. The worker
-// has Options.Grace for its tasks and all of them. Call it in the function that RegisterWith got, with its ctx or one derived
-// from it. It panics for any other ctx.
-func Cleanup(ctx context.Context, f func()) {
-	c, ok := ctx.Value(cleanupKey{}).(*cleanups)
-	if !ok {
-		panic("gipc/pool: Cleanup: the ctx is not that of a worker")
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.fns = append(c.fns, f)
-}
-
-func (c *cleanups) run() {
-	c.mu.Lock()
-	fns := slices.Clone(c.fns)
-	c.mu.Unlock()
-	for _, f := range fns {
-		defer f() // the last one first, and each, even if another one panics
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
+	"sync"
 
 	"github.com/go-gipc/gipc"
 )
@@ -189,4 +191,34 @@ func decode[T any](c gipc.Codec[T], src []byte, v *T) error {
 		return &gipc.DecodeError{Type: reflect.TypeFor[T]().String(), Codec: c.Name(), Size: len(src), Err: err}
 	}
 	return nil
+}
+
+type cleanupKey struct{}
+
+// cleanups are functions to run at the end.
+type cleanups struct {
+	mu  sync.Mutex
+	fns []func()
+}
+
+// Cleanup makes f run when the worker ends other than by a crash or a kill: the function registered last runs first. The worker
+// has Options.Grace for its tasks and all of them. Call it in the function that RegisterWith got, with its ctx or one derived
+// from it. It panics for any other ctx.
+func Cleanup(ctx context.Context, f func()) {
+	c, ok := ctx.Value(cleanupKey{}).(*cleanups)
+	if !ok {
+		panic("gipc/pool: Cleanup: the ctx is not that of a worker")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fns = append(c.fns, f)
+}
+
+func (c *cleanups) run() {
+	c.mu.Lock()
+	fns := slices.Clone(c.fns)
+	c.mu.Unlock()
+	for _, f := range fns {
+		defer f() // the last one first, and each, even if another one panics
+	}
 }
