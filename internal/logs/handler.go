@@ -11,7 +11,7 @@ import (
 )
 
 // Handler is a slog.Handler that sends the records of a child process to its parent. Its methods may be called from any
-// number of goroutines at once. Handle waits for room in the pipe for 10 ms at most, together with the other calls.
+// number of goroutines at once. Handle waits for room in the pipe for about 10 ms at most, together with the other calls.
 type Handler struct {
 	to    *sender
 	level slog.Level
