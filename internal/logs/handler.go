@@ -21,7 +21,7 @@ type Handler struct {
 
 // NewHandler makes a handler that writes records from level on to a pipe. The pipe belongs to it.
 func NewHandler(pipe io.WriteCloser, level slog.Level) *Handler {
-	return &Handler{to: &sender{pipe: stream.NewSink(pipe)}, level: level}
+	return &Handler{to: newSender(stream.NewSink(pipe)), level: level}
 }
 
 // Enabled says whether records of that level are sent.

@@ -21,13 +21,16 @@ const (
 // sender writes lines to a pipe. Whoever holds the lock writes, for patience at most while nobody reads. While the pipe is
 // full, a goroutine waits for room in place of the calls, and it alone writes.
 type sender struct {
-	pipe stream.Sink
+	pipe  stream.Sink
+	tells bool // the pipe tells how much room it has
 
 	mu      sync.Mutex
 	room    chan struct{} // not nil: the pipe is full; closed when there is room
 	dropped int           // records of which the parent is not told yet
 	gone    error         // the parent is gone
 }
+
+func newSender(pipe stream.Sink) *sender { return &sender{pipe: pipe, tells: pipe.Room() > 0} }
 
 func (s *sender) send(line []byte) error {
 	s.mu.Lock()
@@ -135,6 +138,10 @@ func (s *sender) writeSome(p []byte) (n int, err error) {
 
 // writeWithin writes until it is done or so much time is over.
 func (s *sender) writeWithin(d time.Duration, p []byte) (n int, err error) {
+	if s.tells && s.pipe.Room() < len(p) { // on Windows: a write that has begun couldn't be interrupted
+		time.Sleep(d)
+		return 0, stream.ErrInterrupted
+	}
 	timer := time.AfterFunc(d, func() { s.pipe.Interrupt() })
 	defer timer.Stop()
 	for began := time.Now(); ; {
