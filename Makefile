@@ -3,8 +3,9 @@
 BENCHTIME ?= 1s
 FUZZTIME ?= 10s
 MODELTIME ?= 20s
+CHAOSTIME ?= 20s
 
-.PHONY: build test race test32 model fuzz bench vet walls lint wine ci
+.PHONY: build test race test32 model chaos fuzz bench vet walls lint wine ci
 
 build:
 	go build ./...
@@ -20,6 +21,9 @@ test32:
 
 model:
 	go test ./internal/wire -run "TestModel\$$" -model.time $(MODELTIME)
+
+chaos:
+	go test . -run "TestChaos\$$" -chaos.time $(CHAOSTIME)
 
 fuzz:
 	.ci/fuzz $(FUZZTIME)

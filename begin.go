@@ -88,15 +88,16 @@ func firstReport(ctx context.Context, reports <-chan report) (r report, received
 }
 
 func (r report) asError(received bool) error {
+	text := bounded(r.Text) // it goes into logs, and the child may be hostile
 	switch {
 	case !received:
 		return errEndedEarly
 	case r.Refused == refusedBuild:
-		return fmt.Errorf("%w (%s)", ErrVersionMismatch, r.Text)
+		return fmt.Errorf("%w (%s)", ErrVersionMismatch, text)
 	case r.Refused == refusedEntrypoint:
-		return fmt.Errorf("%w (it has: %s)", ErrUnknownEntrypoint, r.Text)
+		return fmt.Errorf("%w (it has: %s)", ErrUnknownEntrypoint, text)
 	case !r.Ready:
-		return fmt.Errorf("%w: it can't take over its arguments: %s", ErrNotReady, r.Text)
+		return fmt.Errorf("%w: it can't take over its arguments: %s", ErrNotReady, text)
 	}
 	return nil
 }

@@ -49,7 +49,8 @@ import (
 
 // Options describe a channel. The zero value, and nil, are good. Both ends of a channel need the same Codec.
 type Options[T any] struct {
-	// Codec turns values into bytes and back. nil: CBOR[T]{}.
+	// Codec turns values into bytes and back. nil: CBOR[T]{}. Its comment says which values arrive otherwise than they were
+	// put. A T that it can't encode is refused when the channel is made.
 	Codec Codec[T]
 
 	// MaxMessage is the greatest size of an encoded message, in bytes. 0: 1 GiB. The sender refuses a larger one

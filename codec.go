@@ -41,19 +41,31 @@ type Codec[T any] interface {
 // CBOR is the default codec: RFC 8949, as github.com/fxamacker/cbor writes it. Field names come from
 // `cbor` struct tags, else from `json` tags, else from Go, and must match exactly.
 //
-// A value arrives as it was put, with these exceptions: unexported fields stay behind; a time keeps its nanoseconds
-// and its offset, but neither its zone's name nor its monotonic reading, and can't lie outside the years 0 to 9999;
-// pointers to one variable become pointers to copies; a signalling NaN in a float32 arrives quiet. In an `any`,
-// integers arrive as int64, or *[big.Int] above it, floats as float64, slices as []any, maps as map[any]any, structs
-// as maps too, [time.Time] as itself, a zero time as nil. Strings need not be UTF-8, and a nil slice or map stays nil.
+// A value arrives as it was put. Where that can't be, the T is refused when a channel is made, or Put returns an
+// [*EncodeError]. The exceptions are these:
 //
-// A type's own MarshalCBOR or MarshalBinary is used, with the UnmarshalCBOR or UnmarshalBinary beside it. Note that
-// a struct that embeds such a type, [time.Time] for one, inherits them, and then nothing but the embedded value is sent.
+//   - Unexported fields stay behind, as does a field that is hidden by one of the same name further out.
+//   - A time keeps its instant and its offset from UTC, in whole minutes. Its zone's name and its monotonic reading stay behind.
+//     The year must be between 0 and 9999.
+//   - Pointers to one variable become pointers to copies. A pointer to a nil slice, map or pointer, or to a zero time, arrives nil.
+//   - A signalling NaN in a float32 arrives quiet, unless T is the float itself.
+//   - An `any` knows no Go type. In it, integers arrive as int64, or as *[big.Int] where they are greater, floats as float64,
+//     slices and arrays as []any, bytes as []byte, maps and structs as map[any]any, [time.Time] as itself, a zero time as nil,
+//     and a type with a method of its own as what the method wrote.
 //
-// Values nested more than 10,000 deep, and so those that contain themselves, are refused in both directions. In messages
-// that arrive, these are refused too: duplicate keys in a map, items of indefinite length, more than 16 tags around one
-// item, and integers of more than 64 KiB. Two of them can come from gipc itself: a [big.Int] of more than 64 KiB, and
-// duplicate keys, from a map whose keys are of interface type and hold one number under two types.
+// Strings need not be UTF-8, and a nil slice or map stays nil.
+//
+// A type's own MarshalCBOR or MarshalBinary is used, with the UnmarshalCBOR or UnmarshalBinary beside it. A type without these,
+// and without a field to send, goes by its MarshalText and UnmarshalText: [big.Rat] is one. In a T that holds such a type, all
+// types with both methods go by their text. A struct that embeds a type with methods, [time.Time] for one, inherits them. Then
+// nothing but the embedded value is sent.
+//
+// Values nested more than 10,000 deep, and so those that contain themselves, are refused in both directions. So are duplicate
+// keys in a map, more than 16 tags around one item, an integer of more than 64 KiB, and more than 512 KiB of integers that have
+// more than 1 KiB each. In messages that arrive, items of indefinite length are refused, too.
+//
+// Messages of other programs may hold what gipc doesn't write. A null for a value that can't be nil stands for its zero value.
+// What an array has beyond the length of a Go array is dropped.
 //
 // Integers, floats, booleans, strings and []byte, under whatever type name, allocate nothing on the way, except
 // a string that differs from the one that it replaces.
@@ -65,9 +77,7 @@ func (CBOR[T]) Name() string { return nameCBOR }
 // Append implements [Codec].
 func (CBOR[T]) Append(dst []byte, v T) ([]byte, error) {
 	if codec.IsPlain[T]() {
-		if out := codec.AppendPlain(dst, reflect.ValueOf(&v).Elem()); out != nil {
-			return out, nil
-		}
+		return codec.AppendPlain(dst, reflect.ValueOf(&v).Elem()), nil
 	}
 	b := takeBox(v)
 	b.out = *bytes.NewBuffer(dst)
@@ -89,8 +99,9 @@ func (CBOR[T]) Decode(src []byte, v *T) error {
 
 // JSON encodes with [encoding/json], for peers that speak nothing else. It is slower than [CBOR] and
 // loses more: invalid UTF-8 in a string becomes U+FFFD, a number in an `any` becomes a float64,
-// and NaN and infinities don't encode. HTML characters are left as they are. A message is one JSON value
-// without a line end.
+// a time loses the seconds of its offset from UTC, and with them its instant, and NaN and infinities don't encode.
+// As with encoding/json, a null changes nothing, and what an array has beyond the length of a Go array is dropped.
+// HTML characters are left as they are. A message is one JSON value without a line end.
 type JSON[T any] struct{}
 
 // Name returns "json".
@@ -114,8 +125,13 @@ func (JSON[T]) Append(dst []byte, v T) ([]byte, error) {
 
 // Decode implements [Codec].
 func (JSON[T]) Decode(src []byte, v *T) error {
-	codec.Reset(reflect.ValueOf(v).Elem())
-	return json.Unmarshal(src, v)
+	value := reflect.ValueOf(v).Elem()
+	kept := codec.Reset(value, false)
+	err := json.Unmarshal(src, v)
+	if kept {
+		codec.Settle(value, false)
+	}
+	return err
 }
 
 // Raw passes bytes through as they are: each message is one []byte. It is the fastest codec. A nil slice arrives empty.
@@ -136,6 +152,8 @@ func (Raw) Decode(src []byte, v *[]byte) error {
 // Binary uses the type's own encoding, generated or hand-written: T or *T implements [encoding.BinaryAppender], and *T
 // implements [encoding.BinaryUnmarshaler]. T may also be a pointer type that has both methods: then Decode
 // allocates what it points to, or reuses it. It allocates nothing itself.
+//
+// UnmarshalBinary always gets a zero value, but for slices in exported fields, which are empty and may have memory to append to.
 type Binary[T any] struct{}
 
 // Name returns "binary".
@@ -163,14 +181,25 @@ func (Binary[T]) Append(dst []byte, v T) ([]byte, error) {
 // Decode implements [Codec].
 func (Binary[T]) Decode(src []byte, v *T) error {
 	if u, ok := any(v).(encoding.BinaryUnmarshaler); ok {
-		return u.UnmarshalBinary(src)
+		return decodeBinary(src, reflect.ValueOf(v).Elem(), u)
 	}
 	t := reflect.TypeFor[T]()
 	if t.Kind() == reflect.Pointer && t.Implements(reflect.TypeFor[encoding.BinaryUnmarshaler]()) {
-		if p := reflect.ValueOf(v).Elem(); p.IsNil() {
+		p := reflect.ValueOf(v).Elem()
+		if p.IsNil() {
 			p.Set(reflect.New(t.Elem()))
 		}
-		return any(*v).(encoding.BinaryUnmarshaler).UnmarshalBinary(src)
+		return decodeBinary(src, p.Elem(), any(*v).(encoding.BinaryUnmarshaler))
 	}
 	return codec.CheckBinary(t)
+}
+
+// decodeBinary calls u, a pointer to v, on a value that is zero but for the memory of its slices.
+func decodeBinary(src []byte, v reflect.Value, u encoding.BinaryUnmarshaler) error {
+	kept := codec.ResetOwn(v)
+	err := u.UnmarshalBinary(src)
+	if kept {
+		codec.SettleOwn(v)
+	}
+	return err
 }

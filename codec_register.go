@@ -131,11 +131,12 @@ func codecTravels[T any](c Codec[T]) error {
 	return nil
 }
 
-// CheckCodec says whether c can encode values of type T, as far as that is known without a value, and whether [LookupCodec]
-// finds it in a child by its name. It is for transports of your own: Pipe and Spawn check their channels themselves.
+// CheckCodec says whether c can encode values of type T, as far as that is known without a value (an *EncodeError), and whether
+// [LookupCodec] finds it in a child by its name. It is for transports of your own: Pipe and Spawn check their channels
+// themselves.
 func CheckCodec[T any](c Codec[T]) error {
 	if err := checkCodec(c); err != nil {
-		return err
+		return &EncodeError{Type: typeName[T](), Codec: c.Name(), Err: err}
 	}
 	return codecTravels(c)
 }
@@ -152,7 +153,11 @@ func notRegistered(name string, of reflect.Type) error {
 // Of a user's own codec it knows nothing, and says nil.
 func checkCodec[T any](c Codec[T]) error {
 	t := reflect.TypeFor[T]()
-	switch builtinName(c) {
+	name := builtinName(c)
+	if name != "" && codec.WithoutPointers(t) != t && reflect.PointerTo(codec.WithoutPointers(t)).Implements(movableType) {
+		return errInMessage // no Put could ever succeed
+	}
+	switch name {
 	case nameCBOR:
 		return cborMessages.Check(t)
 	case nameJSON:

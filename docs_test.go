@@ -164,7 +164,7 @@ func TestDocsCodeIsCompiled(t *testing.T) {
 // exampleFiles are the files that code in the pages may come from.
 func exampleFiles(t *testing.T) (files []string) {
 	t.Helper()
-	for _, pattern := range []string{"example_*_test.go", "example_test.go", "supervisor/example_*_test.go"} {
+	for _, pattern := range []string{"example_*_test.go", "example_test.go", "supervisor/example_*_test.go", "pool/example_*_test.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/go-gipc/gipc/internal/proc"
 	"github.com/go-gipc/gipc/internal/remote"
 )
 
@@ -93,10 +92,9 @@ func (p *Process) exitError(failure error) error {
 		return nil
 	}
 	e.Stderr = p.child.Stderr()
-	crash := p.child.CrashReport()
 	switch {
-	case len(crash) > 0:
-		e.Panic, e.Stack = proc.ExplainCrash(crash, e.Stderr)
+	case len(p.child.CrashReport()) > 0:
+		e.Panic, e.Stack = p.child.ExplainCrash()
 	case p.last != nil && e.Code == exitFailed:
 		e.Err = p.last
 		e.Asked = p.last.asked && failure == nil

@@ -36,7 +36,9 @@ type movable interface {
 }
 
 // finder finds ends in arguments.
-var finder = ends.NewFinder(reflect.TypeFor[movable]())
+var finder = ends.NewFinder(movableType)
+
+var movableType = reflect.TypeFor[movable]()
 
 type movedHalf struct {
 	half

@@ -5,11 +5,13 @@ package gipc
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -20,15 +22,17 @@ import (
 	"github.com/go-gipc/gipc/internal/test"
 )
 
-// No cycle of a child's life leaves a descriptor, a goroutine or a zombie behind, whatever way it ends.
+var leakChildren = flag.Int("leak.children", 1000, "how many children TestNothingIsLeftOfAThousandChildren starts")
+
+// No cycle of a child's life leaves a descriptor, a goroutine, a thread or a zombie behind, whatever way it ends.
 func TestNothingIsLeftOfAThousandChildren(t *testing.T) {
 	ctx := test.Context(t)
-	cycles := 1000
+	cycles := *leakChildren
 	if testing.Short() {
-		cycles = 150
+		cycles = min(cycles, 150)
 	}
 	test.Check(t, spawnIt(t, entryDeed, deedArgs{Do: "nothing"}, nil).Wait(ctx)) // what is made once is there now
-	before, goroutines := test.OpenDescriptors(t), runtime.NumGoroutine()
+	before, goroutines, threads := test.OpenDescriptors(t), runtime.NumGoroutine(), threadsMade()
 
 	const lanes = 4
 	var wg sync.WaitGroup
@@ -49,11 +53,17 @@ func TestNothingIsLeftOfAThousandChildren(t *testing.T) {
 		t.Errorf("%d descriptors before, %d after", before, after)
 	}
 	test.Eventually(t, "all goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	if more := threadsMade() - threads; more > 20 {
+		t.Errorf("%d more threads", more)
+	}
 	var status unix.WaitStatus
 	if pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil); err != unix.ECHILD {
 		t.Errorf("there is a child left: %v, %v", pid, err)
 	}
 }
+
+// threadsMade is how many threads Go's runtime has made; it keeps most of them.
+func threadsMade() int { return pprof.Lookup("threadcreate").Count() }
 
 // oneLife starts a child, talks to it, and lets it end: by itself, in a crash, or killed at some moment.
 func oneLife(ctx context.Context, i int, random *rand.Rand) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/go-gipc/gipc/internal/test"
 )
@@ -239,4 +240,32 @@ func TestChannelsServeSelect(t *testing.T) {
 	test.Check(t, <-ended)
 	test.Equal(t, received, 100)
 	test.Check(t, <-echo)
+}
+
+// TestGetBehindAMessageThatEndedAChannel: a message that can't be decoded is nobody's any more. A Get doesn't wait for what
+// becomes of it.
+func TestGetBehindAMessageThatEndedAChannel(t *testing.T) {
+	onEachStream(t, func(t *testing.T, s byteStream) {
+		rs, ws := s.open(t)
+		r, w := NewReader[int](rs, nil), NewWriter(ws, rawOptions)
+		closeAtEnd(t, r, w)
+		ctx, cancel := context.WithCancel(t.Context())
+		msgs, errs := r.Chan(ctx)
+		sent := test.Started(func() error {
+			return errors.Join(w.Put(t.Context(), []byte{0xff}), w.Put(t.Context(), []byte{7}))
+		})
+		var bad *DecodeError
+		if err := <-errs; !errors.As(err, &bad) {
+			t.Fatal(err)
+		}
+		if _, more := <-msgs; more {
+			t.Error("the channel isn't closed")
+		}
+		cancel()
+		soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		got, err := r.Get(soon)
+		test.Check(t, errors.Join(err, <-sent))
+		test.Equal(t, got, 7)
+	})
 }

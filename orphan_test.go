@@ -2,11 +2,14 @@ package gipc
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,6 +97,53 @@ func TestNoGenerationOutlivesTheFirst(t *testing.T) {
 			test.Check(t, p.Signal(os.Kill))
 			allGone(t, file)
 		})
+	}
+}
+
+var orphanTimes = flag.Int("orphan.times", 10, "how often TestNoDescendantOutlivesAParentKilledAtAnyMoment kills one")
+
+// It may be starting a child at that moment, or the child one of its own.
+func TestNoDescendantOutlivesAParentKilledAtAnyMoment(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	waits := []string{"await ctx", "ignore ctx", "spin"}
+	const lanes = 5
+	var wg sync.WaitGroup
+	for lane := range lanes {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(lane), 3))
+			for i := range *orphanTimes / lanes {
+				killAtAnyMoment(t, waits[(lane+i)%len(waits)], random)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func killAtAnyMoment(t *testing.T, wait string, random *rand.Rand) {
+	const grace = time.Second // as "generations" has it
+	file, fileW, err := fd.NewOutputPipe()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer file.Close()
+	r, w, err := Pipe[string](nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer r.Close()
+	p, err := Spawn(context.Background(), entryDeed, deedArgs{Do: "generations", Text: wait, N: 3, File: fileW, Out: w}, nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	time.Sleep(time.Duration(random.IntN(100_000)) * time.Microsecond)
+	_ = p.Signal(os.Kill) // it waits, or starts others
+	began := time.Now()
+	allGone(t, file)
+	if took := time.Since(began); took > grace+5*time.Second {
+		t.Errorf("gone after %v", took)
 	}
 }
 

@@ -1,4 +1,4 @@
-// Hello is the program of the README.
+// Hello is the program of docs/guide.md.
 package main
 
 import (

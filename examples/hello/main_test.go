@@ -31,8 +31,8 @@ func TestPrintsTheAnswer(t *testing.T) {
 	}
 }
 
-func TestREADMEHasThisProgram(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+func TestGuideHasThisProgram(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/guide.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +41,8 @@ func TestREADMEHasThisProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, code, _ := strings.Cut(lines(program), "\n") // without the comment on the package
-	if !strings.Contains(lines(readme), "```go\n"+code+"```\n") {
-		t.Error("README.md does not contain main.go")
+	if !strings.Contains(lines(guide), "```go\n"+code+"```\n") {
+		t.Error("docs/guide.md does not contain main.go")
 	}
 }
 

@@ -18,44 +18,96 @@ func Append(dst []byte, v any) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Decode decodes src, one whole message, into what v points to. Of the old value only memory is kept.
-func Decode(src []byte, v any) error {
-	if err := checkHeads(src); err != nil {
+// Encode writes the CBOR encoding of v to out. What [Decode] would refuse, it refuses.
+func Encode(out *bytes.Buffer, v any) error {
+	value := reflect.ValueOf(v)
+	if !value.IsValid() {
+		return usual.enc.MarshalToBuffer(v, out)
+	}
+	s := shapeOf(value.Type())
+	if s.facts&watched == 0 {
+		return s.mode.enc.MarshalToBuffer(v, out)
+	}
+	var l look
+	if err := l.value(value, 0); err != nil {
 		return err
 	}
-	Reset(reflect.ValueOf(v).Elem())
-	return cborDecoding.Unmarshal(src, v)
+	if l.oddTime {
+		v = inWholeMinutes(value).Elem().Interface()
+	}
+	start := out.Len()
+	if err := s.mode.enc.MarshalToBuffer(v, out); err != nil || !l.opaque {
+		return err
+	}
+	written := out.Bytes()[start:]
+	if err := checkHeads(written, maxBignumBytes); err != nil {
+		return err
+	}
+	return s.mode.dec.Wellformed(written)
 }
 
-// Encode writes the CBOR encoding of v to out.
-func Encode(out *bytes.Buffer, v any) error {
-	if err := checkNesting(reflect.ValueOf(v), 0); err != nil {
+// Decode decodes src, one whole message, into what v points to. Of the old value only memory is kept.
+func Decode(src []byte, v any) error {
+	value := reflect.ValueOf(v).Elem()
+	s := shapeOf(value.Type())
+	limit := maxUnneededBytes
+	if s.facts&(integers|anything|opaque) != 0 {
+		limit = maxBignumBytes
+	}
+	if err := checkHeads(src, limit); err != nil {
 		return err
 	}
-	return cborEncoding.MarshalToBuffer(v, out)
+	maps := s.memory.kind != reflect.Invalid && !hasEmptyMap(src)
+	if !s.memory.reset(value, maps) {
+		return s.mode.dec.Unmarshal(src, v)
+	}
+	err := s.mode.dec.Unmarshal(src, v)
+	s.memory.settle(value, maps)
+	return err
 }
 
 const (
 	maxNesting     = 10_000   // of arrays and maps; encoding/json has the same
 	maxTags        = 16       // around one item
 	maxBignumBytes = 64 << 10 // of one integer beyond 64 bits
+
+	// What does not fit its place the library prints in decimal, which costs more than linear time: 15 ms for 64 KiB.
+	largeBytes       = 1 << 10   // an integer of more is large, and below that
+	maxLargeBytes    = 512 << 10 // is the limit of all large ones in a message
+	maxUnneededBytes = 64        // of an integer in a message for a type that holds none beyond 64 bits
 )
 
-// Floats are written in their own width and with all their bits, so that every value but a signalling NaN, which decoding
-// makes quiet, arrives as it was put.
-var cborEncoding = must(cbor.EncOptions{
+// mode is how values of a type are written and read.
+type mode struct {
+	enc cbor.UserBufferEncMode
+	dec cbor.DecMode
+}
+
+var (
+	usual  = makeMode(cbor.TextMarshalerNone, cbor.TextUnmarshalerNone)
+	byText = makeMode(cbor.TextMarshalerTextString, cbor.TextUnmarshalerTextString) // of types that need it for a part
+)
+
+func makeMode(marshal cbor.TextMarshalerMode, unmarshal cbor.TextUnmarshalerMode) mode {
+	encoding, decoding := cborEncoding, cborDecoding
+	encoding.TextMarshaler, decoding.TextUnmarshaler = marshal, unmarshal
+	return mode{must(encoding.UserBufferEncMode()), must(decoding.DecMode())}
+}
+
+// Floats are written in their own width and with all their bits.
+var cborEncoding = cbor.EncOptions{
 	Time:        cbor.TimeRFC3339Nano,
 	TimeTag:     cbor.EncTagRequired,
 	NaNConvert:  cbor.NaNConvertNone,
 	InfConvert:  cbor.InfConvertNone,
 	IndefLength: cbor.IndefLengthForbidden,
-}.UserBufferEncMode())
+}
 
 // The library's own limits on lengths are for streams: here MaxMessage bounds the message, and the library
 // checks that every array and map in it is as long as it claims before it allocates anything. Indefinite lengths
 // are forbidden because it counts their items once for every level that they are nested in: a message
 // of 1 MiB takes it a minute.
-var cborDecoding = must(cbor.DecOptions{
+var cborDecoding = cbor.DecOptions{
 	DupMapKey:         cbor.DupMapKeyEnforcedAPF,
 	TimeTag:           cbor.DecTagOptional,
 	MaxNestedLevels:   maxNesting,
@@ -66,8 +118,9 @@ var cborDecoding = must(cbor.DecOptions{
 	BigIntDec:         cbor.BigIntDecodePointer,
 	UTF8:              cbor.UTF8DecodeInvalid,
 	FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
-}.DecMode())
+}
 
+// must is for options that never change.
 func must[M any](mode M, err error) M {
 	if err != nil {
 		panic("gipc: " + err.Error())
@@ -78,8 +131,9 @@ func must[M any](mode M, err error) M {
 // checkHeads refuses what the library takes far more than linear time for: it looks through all the tags of an item once
 // for every tag, and prints a big integer that doesn't fit in decimal. Children follow their parent's head, so that one
 // pass over all heads needs no stack. It leaves malformed messages to the library, which tells what is wrong.
-func checkHeads(src []byte) error {
-	tags, bignum := 0, false
+// limit is that of the bytes of one integer.
+func checkHeads(src []byte, limit int) error {
+	tags, bignum, large := 0, false, 0
 	for len(src) > 0 {
 		major, arg, size := readHead(src)
 		if size == 0 {
@@ -97,12 +151,44 @@ func checkHeads(src []byte) error {
 			if arg > uint64(len(src)) {
 				return nil
 			}
-			if bignum && arg > maxBignumBytes {
-				return fmt.Errorf("an integer of %d bytes is above the limit of %d", arg, maxBignumBytes)
+			if bignum {
+				if arg > uint64(limit) && limit < maxBignumBytes {
+					return fmt.Errorf("an integer of %d bytes is in a message for a type that holds none beyond 64 bits", arg)
+				}
+				if err := countInteger(&large, arg); err != nil {
+					return err
+				}
 			}
 			src = src[arg:]
 		}
 		tags, bignum = 0, false
 	}
 	return nil
+}
+
+// countInteger adds an integer's bytes to those of the large ones before it, and refuses what is above the limits.
+func countInteger(large *int, size uint64) error {
+	if size > maxBignumBytes {
+		return fmt.Errorf("an integer of %d bytes is above the limit of %d", size, maxBignumBytes)
+	}
+	if size <= largeBytes {
+		return nil
+	}
+	if *large += int(size); *large > maxLargeBytes {
+		return fmt.Errorf("the integers of more than %d bytes have more than %d in all", largeBytes, maxLargeBytes)
+	}
+	return nil
+}
+
+// emptyMaps are the heads of a map without entries. gipc writes the first, other programs may write any of them.
+var emptyMaps = [][]byte{{0xa0}, {0xb8, 0}, {0xb9, 0, 0}, {0xba, 0, 0, 0, 0}, {0xbb, 0, 0, 0, 0, 0, 0, 0, 0}}
+
+// hasEmptyMap says whether there may be a map without entries in a message. It takes bytes of strings for heads.
+func hasEmptyMap(src []byte) bool {
+	for _, head := range emptyMaps {
+		if bytes.Contains(src, head) {
+			return true
+		}
+	}
+	return false
 }

@@ -136,17 +136,12 @@ func plainAsLibrary[T any](t *testing.T, v T) {
 	if !IsPlain[T]() {
 		t.Fatalf("%T is not plain", v)
 	}
-	want, err := cborEncoding.Marshal(v)
+	want, err := usual.enc.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := AppendPlain([]byte("keep"), reflect.ValueOf(&v).Elem())
-	switch f := reflect.ValueOf(v); {
-	case f.Kind() == reflect.Float32 && math.IsNaN(f.Float()):
-		if got != nil {
-			t.Errorf("%T %v: got %x, want nothing: reflection changes it", v, v, got)
-		}
-	case string(got) != "keep"+string(want):
+	if string(got) != "keep"+string(want) {
 		t.Errorf("%T %v: got %x, the library gives %x", v, v, got, want)
 	}
 	decodeAsLibrary(t, want)
@@ -190,13 +185,13 @@ func decodesAsLibrary[T any](t *testing.T, msg []byte) {
 	var plain, got, want T
 	isPlain := DecodePlain(msg, reflect.ValueOf(&plain).Elem())
 	gotErr := Decode(msg, &got)
-	if checkHeads(msg) != nil { // the library would take far more than linear time
+	if checkHeads(msg, maxUnneededBytes) != nil { // the library would take far more than linear time
 		if isPlain || gotErr == nil {
 			t.Errorf("%x into %T was not refused", msg, got)
 		}
 		return
 	}
-	wantErr := cborDecoding.Unmarshal(msg, &want)
+	wantErr := usual.dec.Unmarshal(msg, &want)
 	if fmt.Sprint(gotErr) != fmt.Sprint(wantErr) {
 		t.Errorf("%x into %T: error %v, the library's %v", msg, got, gotErr, wantErr)
 	}
@@ -206,11 +201,11 @@ func decodesAsLibrary[T any](t *testing.T, msg []byte) {
 	if wantErr != nil {
 		return
 	}
-	wantMsg, _ := cborEncoding.Marshal(want)
-	if gotMsg, _ := cborEncoding.Marshal(got); !bytes.Equal(gotMsg, wantMsg) {
+	wantMsg, _ := usual.enc.Marshal(want)
+	if gotMsg, _ := usual.enc.Marshal(got); !bytes.Equal(gotMsg, wantMsg) {
 		t.Errorf("%x into %T: got %v, the library gives %v", msg, got, got, want)
 	}
-	if plainMsg, _ := cborEncoding.Marshal(plain); isPlain && !bytes.Equal(plainMsg, wantMsg) {
+	if plainMsg, _ := usual.enc.Marshal(plain); isPlain && !bytes.Equal(plainMsg, wantMsg) && fmt.Sprint(plain) != "NaN" {
 		t.Errorf("%x into %T: as plain %v, the library gives %v", msg, got, plain, want)
 	}
 }

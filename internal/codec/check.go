@@ -13,6 +13,7 @@ import (
 type Checker struct {
 	format *Format
 	handle HandleFunc
+	inAny  bool
 	known  sync.Map // reflect.Type to checkResult
 }
 
@@ -23,6 +24,17 @@ type HandleFunc func(t reflect.Type) (is bool, why string)
 // NewChecker returns a Checker for a format.
 func NewChecker(f *Format, handle HandleFunc) *Checker { return &Checker{format: f, handle: handle} }
 
+// checkDynamic refuses a type of a value in an interface that would arrive with fields lost. Other types that have no encoding
+// the library refuses by itself.
+func checkDynamic(t reflect.Type) error {
+	if t == predeclared[t.Kind()] {
+		return nil
+	}
+	return dynamic.Check(t)
+}
+
+var dynamic = Checker{format: &CBOR, handle: func(reflect.Type) (bool, string) { return false, "" }, inAny: true}
+
 // checkResult wraps an error, because sync.Map holds no nil.
 type checkResult struct{ err error }
 
@@ -31,7 +43,10 @@ func (c *Checker) Check(t reflect.Type) error {
 	if known, ok := c.known.Load(t); ok {
 		return known.(checkResult).err
 	}
-	k := check{Format: c.format, handle: c.handle, seen: make(map[place]bool)}
+	k := check{Format: c.format, handle: c.handle, seen: make(map[place]bool), inAny: c.inAny}
+	if c.format == &CBOR && !c.inAny && shapeOf(t).facts&texts != 0 {
+		k.Format = &cborByText
+	}
 	root := WithoutPointers(t)
 	k.root = root.Name()
 	if k.root == "" {
@@ -48,6 +63,7 @@ type check struct {
 	handle HandleFunc
 	root   string
 	seen   map[place]bool
+	inAny  bool // it only has to be written: what arrives is of Go's own types
 }
 
 type place struct {
@@ -72,17 +88,13 @@ func (c *check) check(t reflect.Type, at string, addressable bool) error {
 	case reflect.Interface:
 		return c.checkInterface(t, at)
 	}
-	if self, err := c.encodesItself(t, addressable); err != nil {
-		return c.refuse(at, t, err.Error())
+	if self, err := c.encodesItself(t, addressable); err != nil && !c.inAny {
+		return c.refuse(at, t, err.Error()+": "+c.adviceFor(t))
 	} else if self {
 		return nil
 	}
-	if slices.Contains(c.noKinds, t.Kind()) {
-		why := ""
-		if t.Name() != "" && t.PkgPath() != "" {
-			why = "it is a " + t.Kind().String()
-		}
-		return c.refuse(at, t, why)
+	if c.hasNoEncoding(t.Kind()) {
+		return c.refuseKind(t, at)
 	}
 	switch t.Kind() {
 	case reflect.Slice:
@@ -108,7 +120,7 @@ func (c *check) checkHandle(t reflect.Type, at string) (is bool, err error) {
 
 func (c *check) checkInterface(t reflect.Type, at string) error {
 	switch {
-	case t.NumMethod() == 0:
+	case t.NumMethod() == 0, c.inAny:
 		return nil
 	case t == errorType:
 		return c.refuse(at, t, "an interface can't be decoded; send the error's text as a string")
@@ -129,8 +141,14 @@ func (c *check) checkMap(t reflect.Type, at string) error {
 
 func (c *check) checkStruct(t reflect.Type, at string, addressable bool) error {
 	sent, err := c.checkFields(t, at, addressable, nil)
-	if err != nil || sent > 0 || t.NumField() == 0 {
+	if err != nil || t.NumField() == 0 {
 		return err
+	}
+	if sent > 0 {
+		if err := c.checkNames(t); err != nil {
+			return c.refuse(at, t, err.Error())
+		}
+		return nil
 	}
 	why := "it has only unexported fields, so nothing of it would be sent"
 	for i := range t.NumField() {
@@ -138,7 +156,7 @@ func (c *check) checkStruct(t reflect.Type, at string, addressable bool) error {
 			why = "all its fields are left out by their tags, so nothing of it would be sent"
 		}
 	}
-	return c.refuse(at, t, why)
+	return c.refuse(at, t, why+": "+c.adviceFor(t))
 }
 
 // checkFields checks the fields of t and of what it embeds, and counts them. outer are the structs that t is embedded in.
@@ -165,12 +183,37 @@ func (c *check) checkFields(t reflect.Type, at string, addressable bool, outer [
 		if err != nil {
 			return 0, err
 		}
-		if n > 0 && byPointer && !t.Field(f.index).IsExported() {
+		if n > 0 && byPointer && !t.Field(f.index).IsExported() && !c.inAny {
 			return 0, c.refuse(at+"."+f.name, f.typ, "an embedded pointer to an unexported type can't be decoded; embed the struct itself")
 		}
 		sent += n
 	}
 	return sent, nil
+}
+
+func (c *check) refuseKind(t reflect.Type, at string) error {
+	if c.inAny {
+		return nil // the library says so itself
+	}
+	advice := c.adviceFor(t)
+	if t.PkgPath() == "" {
+		return c.refuse(at, t, advice)
+	}
+	return c.refuse(at, t, "it is a "+t.Kind().String()+": "+advice)
+}
+
+// adviceFor says what makes t, or the value around it, one that can be encoded.
+func (c *check) adviceFor(t reflect.Type) string {
+	advice := "leave it out by a tag `" + c.tags[0] + ":\"-\"`, or "
+	switch {
+	case c.inAny:
+		return "put what it stands for instead, a string for example"
+	case c.name == "CBOR" && JSON.hasMethods(t):
+		return advice + "use the codec JSON, for which it has methods"
+	case t.PkgPath() == "":
+		return advice + "use another type or codec"
+	}
+	return advice + "wrap it in a type with methods MarshalBinary and UnmarshalBinary"
 }
 
 // refuse says that t, at a path from the root, has no encoding, and why if that isn't plain from t.

@@ -73,8 +73,7 @@ func IsPlain[T any]() bool {
 	return true
 }
 
-// AppendPlain does what the library does with a plain value, but without boxing it. It returns nil for
-// the one value that it leaves to the library: reflection changes the bits of a float32 that is not a number.
+// AppendPlain does what the library does with a plain value, but without boxing it. v must have an address.
 func AppendPlain(dst []byte, v reflect.Value) []byte {
 	switch v.Kind() {
 	case reflect.Bool:
@@ -92,11 +91,7 @@ func AppendPlain(dst []byte, v reflect.Value) []byte {
 		b := v.Bytes()
 		return append(appendHead(dst, majorBytes, uint64(len(b))), b...)
 	case reflect.Float32:
-		f := v.Float()
-		if math.IsNaN(f) {
-			return nil
-		}
-		return binary.BigEndian.AppendUint32(append(dst, byteFloat32), math.Float32bits(float32(f)))
+		return binary.BigEndian.AppendUint32(append(dst, byteFloat32), *bits32(v))
 	case reflect.Float64:
 		return binary.BigEndian.AppendUint64(append(dst, byteFloat64), math.Float64bits(v.Float()))
 	}
@@ -136,6 +131,10 @@ func DecodePlain(src []byte, v reflect.Value) bool {
 	return size == len(src) && setNumber(v, src[0], major, arg)
 }
 
+// bits32 returns the bits of a float32. The methods of reflect.Value convert to float64 and back, which makes a signalling
+// NaN a quiet one.
+func bits32(v reflect.Value) *uint32 { return (*uint32)(v.Addr().UnsafePointer()) }
+
 func setBytes(v reflect.Value, major byte, content []byte) bool {
 	switch {
 	case major == majorText && v.Kind() == reflect.String:
@@ -167,7 +166,7 @@ func setNumber(v reflect.Value, first, major byte, arg uint64) bool {
 	case v.Kind() == reflect.Bool && (first == byteTrue || first == byteFalse):
 		v.SetBool(first == byteTrue)
 	case v.Kind() == reflect.Float32 && first == byteFloat32:
-		v.SetFloat(float64(math.Float32frombits(uint32(arg))))
+		*bits32(v) = uint32(arg)
 	case v.Kind() == reflect.Float64 && first == byteFloat64:
 		v.SetFloat(math.Float64frombits(arg))
 	default:

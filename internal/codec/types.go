@@ -4,11 +4,8 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"reflect"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -29,10 +26,14 @@ type Format struct {
 	own     []reflect.Type          // types without such methods that the library knows
 	noKinds []reflect.Kind          // kinds that have no encoding
 	copies  bool                    // a pointer's marshaler is used for values without an address too
+	intKeys bool                    // the tag option keyasint makes a field's name a number
+	strict  bool                    // a name in a tag that has other than letters, digits and some signs doesn't count
 	keyOK   func(reflect.Type) bool // whether the type can be a map's key; nil: if it has an encoding
 }
 
 type methodPair struct{ marshaler, unmarshaler reflect.Type }
+
+func (f *Format) hasNoEncoding(k reflect.Kind) bool { return slices.Contains(f.noKinds, k) }
 
 // CBOR is the format of package cbor.
 var CBOR = Format{
@@ -42,15 +43,24 @@ var CBOR = Format{
 		{reflect.TypeFor[cbor.Marshaler](), reflect.TypeFor[cbor.Unmarshaler]()},
 		{reflect.TypeFor[encoding.BinaryMarshaler](), binaryUnmarshalerType},
 	},
-	own:     []reflect.Type{reflect.TypeFor[time.Time](), reflect.TypeFor[big.Int]()},
+	own:     []reflect.Type{timeType, bigIntType},
 	noKinds: []reflect.Kind{reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128, reflect.Uintptr},
 	copies:  true,
+	intKeys: true,
 }
+
+// cborByText is CBOR for types that hold one that goes by its text: then all that have such methods do.
+var cborByText = func() Format {
+	f := CBOR
+	f.methods = append(slices.Clone(f.methods), methodPair{textMarshalerType, textUnmarshalerType})
+	return f
+}()
 
 // JSON is the format of encoding/json.
 var JSON = Format{
-	name: "JSON",
-	tags: []string{"json"},
+	name:   "JSON",
+	strict: true,
+	tags:   []string{"json"},
 	methods: []methodPair{
 		{reflect.TypeFor[json.Marshaler](), reflect.TypeFor[json.Unmarshaler]()},
 		{textMarshalerType, textUnmarshalerType},
@@ -64,6 +74,12 @@ var JSON = Format{
 		}
 		return t.Implements(textMarshalerType) && reflect.PointerTo(t).Implements(textUnmarshalerType)
 	},
+}
+
+// hasMethods says whether t has both methods of a pair.
+func (f *Format) hasMethods(t reflect.Type) bool {
+	self, err := f.encodesItself(t, true)
+	return self && err == nil
 }
 
 // encodesItself finds the methods that encode a t. addressable says whether the encoder will have a pointer to it.
@@ -80,44 +96,6 @@ func (f *Format) encodesItself(t reflect.Type, addressable bool) (bool, error) {
 		return true, nil
 	}
 	return slices.Contains(f.own, t), nil
-}
-
-// field is a struct field that an encoder looks at.
-type field struct {
-	index int
-	name  string
-	typ   reflect.Type
-	flat  bool // embedded: its fields count as the outer struct's
-}
-
-// fields returns the fields of the struct type t that f encodes.
-func (f *Format) fields(t reflect.Type) []field {
-	var found []field
-	for i := range t.NumField() {
-		sf := t.Field(i)
-		embedsStruct := sf.Anonymous && WithoutPointers(sf.Type).Kind() == reflect.Struct
-		if !sf.IsExported() && !embedsStruct {
-			continue
-		}
-		if f.Omits(sf.Tag) {
-			continue
-		}
-		name, _, _ := strings.Cut(f.tag(sf.Tag), ",")
-		found = append(found, field{i, sf.Name, sf.Type, embedsStruct && name == ""})
-	}
-	return found
-}
-
-// Omits says whether a field with that tag is left out.
-func (f *Format) Omits(tag reflect.StructTag) bool { return f.tag(tag) == "-" }
-
-func (f *Format) tag(tag reflect.StructTag) string {
-	for _, key := range f.tags {
-		if value := tag.Get(key); value != "" {
-			return value
-		}
-	}
-	return ""
 }
 
 // WithoutPointers returns what t points to in the end. That is a pointer only if t leads back to itself: type P *P.

@@ -138,6 +138,14 @@ func (c *Child) EndedByForce() bool {
 // CrashReport returns what the Go runtime printed when the child crashed, after the end of the group; empty if it did not.
 func (c *Child) CrashReport() []byte { return c.report }
 
+// ExplainCrash returns the value and stack of the crash that CrashReport tells of.
+func (c *Child) ExplainCrash() (value string, stack []byte) {
+	if c.stdio.stderr == nil {
+		return ExplainCrash(c.report, nil)
+	}
+	return ExplainCrash(c.report, c.stdio.stderr.crash())
+}
+
 // Stderr returns the end of what the child wrote there, at most MaxTail bytes; nil where Command.Stderr is a file.
 func (c *Child) Stderr() []byte {
 	if c.stdio.stderr == nil {

@@ -37,7 +37,7 @@ func TestCrashIsReported(t *testing.T) {
 			var stderr bytes.Buffer
 			c := begin(t, deed, Command{Stderr: &stderr})
 			c.endsWith(t, 2)
-			value, stack := ExplainCrash(c.CrashReport(), c.Stderr())
+			value, stack := c.ExplainCrash()
 			if value != want.value || !strings.Contains(string(stack), want.stack) {
 				t.Errorf("%q in\n%s", value, stack)
 			}

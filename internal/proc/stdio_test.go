@@ -205,6 +205,30 @@ func TestTailIsTheEndOfAll(t *testing.T) {
 	}
 }
 
+// The stacks of many goroutines come behind the text of a fatal error, and are more than what is kept.
+func TestTailKeepsTheTextOfAFatalError(t *testing.T) {
+	const text = "fatal error: out of memory\n"
+	for _, behind := range []int{0, MaxTail / 2, 3 * MaxTail / 2, 10 * MaxTail} {
+		stacks := strings.Repeat("goroutine 7 [running]:\n", behind/23)
+		for _, before := range []string{"", "said before\n", strings.Repeat("said before\n", 10*MaxTail)} {
+			for _, piece := range []int{100, 4096, MaxTail, 10 * MaxTail} {
+				s := newTail(io.Discard)
+				all := before + "fatal error: an earlier one\n" + stacks + "no fatal error: in a line\n" + text + stacks
+				for at := 0; at < len(all); at += piece {
+					_, err := s.Write([]byte(all[at:min(at+piece, len(all))]))
+					test.Check(t, err)
+				}
+				value, _ := ExplainCrash([]byte("goroutine 1 [running]:\n"), s.crash())
+				test.Equal(t, value, "out of memory")
+			}
+		}
+	}
+	s := newTail(io.Discard)
+	_, err := s.Write([]byte("fatal error: " + strings.Repeat("x", 10*MaxTail)))
+	test.Check(t, err)
+	test.Equal(t, len(s.fatal), maxFatal)
+}
+
 func TestTailGoesOnWithoutItsWriter(t *testing.T) {
 	full, calls := errors.New("disk full"), 0
 	s := newTail(writerFunc(func([]byte) (int, error) { calls++; return 0, full }))

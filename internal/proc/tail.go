@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"bytes"
 	"io"
 	"sync"
 )
@@ -14,9 +15,11 @@ type tail struct {
 	w       io.Writer
 	written chan struct{} // holds something when a call of w has returned
 
-	mu   sync.Mutex
-	kept []byte
-	err  error // the writer's first
+	mu    sync.Mutex
+	kept  []byte
+	cut   bool   // kept has lost its beginning
+	fatal []byte // the last line with fatalMark that is kept no more; at most maxFatal bytes
+	err   error  // the writer's first
 }
 
 func newTail(w io.Writer) *tail { return &tail{w: w, written: make(chan struct{}, 1)} }
@@ -25,6 +28,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	t.kept = append(t.kept, p...)
 	if n := len(t.kept); n > 2*MaxTail {
+		t.keepFatal(n - MaxTail)
 		t.kept = append(t.kept[:0], t.kept[n-MaxTail:]...)
 	}
 	err := t.err
@@ -41,6 +45,31 @@ func (t *tail) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
+}
+
+// maxFatal is how much of the text of a fatal error is kept, in bytes.
+const maxFatal = 1 << 10
+
+// keepFatal saves the text of a fatal error from the first n bytes of kept, which are about to go. The stacks of all goroutines
+// come behind it.
+func (t *tail) keepFatal(n int) {
+	const mark = "\n" + fatalMark
+	at := bytes.LastIndex(t.kept[:min(n+len(mark), len(t.kept))], []byte(mark)) + 1
+	if at > 0 || !t.cut && bytes.HasPrefix(t.kept, []byte(fatalMark)) {
+		line, _, _ := bytes.Cut(t.kept[at:], []byte("\n"))
+		t.fatal = append(t.fatal[:0], line[:min(len(line), maxFatal)]...)
+	}
+	t.cut = true
+}
+
+// crash returns what tells of a fatal error: all that is kept, or the error's text alone if that is no more among it.
+func (t *tail) crash() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.fatal == nil || bytes.Contains(t.kept, []byte("\n"+fatalMark)) {
+		return bytes.Clone(t.kept)
+	}
+	return bytes.Clone(t.fatal)
 }
 
 func (t *tail) bytes() []byte {

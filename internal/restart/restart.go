@@ -31,8 +31,8 @@ func (b *Backoff) SetDefaults(healthy time.Duration) {
 	}
 }
 
-// delay is the time to wait after failures in a row; random is in [0, 1).
-func (b *Backoff) delay(failures int, random float64) time.Duration {
+// Delay is the time to wait after failures in a row, 0 after the first; random is in [0, 1).
+func (b *Backoff) Delay(failures int, random float64) time.Duration {
 	d := float64(b.Min) * math.Pow(2, float64(failures))
 	d = min(d, float64(b.Max))
 	return time.Duration(d - d/2*random)
@@ -60,7 +60,7 @@ func (p *Policy) Next(now time.Time, ran time.Duration) (delay time.Duration, ok
 	}
 	p.recent = append(p.recent, now)
 	p.Ran(ran)
-	delay = p.Backoff.delay(p.failures, p.Random())
+	delay = p.Backoff.Delay(p.failures, p.Random())
 	p.failures++
 	return delay, true
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"weak"
 )
@@ -152,7 +153,13 @@ func (i *interrupter) clear() bool {
 
 // settle turns the error of a read or write into what source and sink promise.
 func (i *interrupter) settle(err error) error {
-	if i.setDeadline == nil || err == nil || !isTimeout(err) {
+	if err == nil {
+		return nil
+	}
+	if isSignal(err) {
+		return ErrInterrupted
+	}
+	if i.setDeadline == nil || !isTimeout(err) {
 		return err
 	}
 	if !i.clear() { // the stream is broken for good: trying again would never end
@@ -167,3 +174,7 @@ func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }
+
+// isSignal says whether a signal has interrupted a system call that the stream makes itself: packages os and net make theirs
+// again.
+func isSignal(err error) bool { return errors.Is(err, syscall.EINTR) }

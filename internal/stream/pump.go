@@ -54,6 +54,9 @@ func (s *pumpSource) Read(ctx context.Context, mem Lender) (int, error) {
 	if len(s.got.data) == 0 {
 		err := s.got.err
 		s.got = pumped{}
+		if isSignal(err) {
+			err = ErrInterrupted
+		}
 		return 0, err
 	}
 	n := copy(mem.Lend(false), s.got.data)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"testing"
 
+	"github.com/go-gipc/gipc/internal/stream"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -39,6 +41,24 @@ func TestDoneKeepsTheMemoryOfAMessageThatIsArriving(t *testing.T) {
 	test.Check(t, in.enter(context.Background()))
 	in.Done(0)
 	test.Equal(t, in.pooled, pooled)
+}
+
+// The memory of a message that arrives is doubled, also where twice as much is no int any more.
+func TestBodyGrowsUpToItsLengthWhateverThatIs(t *testing.T) {
+	for _, c := range [][3]int{ // what has arrived, of what, and the room for it
+		{0, 10, 10},
+		{0, 1 << 30, stream.ChunkSize},
+		{stream.ChunkSize, 1 << 30, 2 * stream.ChunkSize},
+		{1 << 28, 1<<30 + 1, 1 << 29},
+		{math.MaxInt/2 - 1, math.MaxInt - 1, math.MaxInt - 3},
+		{math.MaxInt / 2, math.MaxInt - 1, math.MaxInt - 1},
+		{math.MaxInt/2 + 1, math.MaxInt - 1, math.MaxInt - 1},
+		{math.MaxInt - 2, math.MaxInt - 1, math.MaxInt - 1},
+	} {
+		if room := bodyRoom(c[0], c[1]); room != c[2] {
+			t.Errorf("%d of %d bytes: room for %d, want %d", c[0], c[1], room, c[2])
+		}
+	}
 }
 
 // writing returns a sending with a frame in its batch that somebody is writing.

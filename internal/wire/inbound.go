@@ -285,19 +285,22 @@ func (in *Inbound) lend(waiting bool) []byte {
 	return room
 }
 
-// growBody doubles body's memory, but never beyond the message: memory follows the bytes that have arrived, not the
-// length that was announced.
 func (in *Inbound) growBody() {
-	room := in.length
-	if len(in.body) < in.length/2 { // else doubling could overflow, where an int has 32 bits
-		room = min(in.length, max(2*len(in.body), stream.ChunkSize))
-	}
-	grown := make([]byte, len(in.body), room)
+	grown := make([]byte, len(in.body), bodyRoom(len(in.body), in.length))
 	copy(grown, in.body)
 	in.body = grown
 	if in.pooled != nil {
 		*in.pooled = grown[:0]
 	}
+}
+
+// bodyRoom doubles the memory of a body, but never beyond the message: memory follows the bytes that have arrived, not the
+// length that was announced.
+func bodyRoom(arrived, length int) int {
+	if arrived >= length/2 { // doubling could overflow, where an int has 32 bits
+		return length
+	}
+	return min(length, max(2*arrived, stream.ChunkSize))
 }
 
 // compact makes room behind the beginning of a frame that fills the chunk to its end.

@@ -43,6 +43,15 @@ var modelStreams = append([]byteStream{
 		a, b := net.Pipe()
 		return locked{a, new(sync.Mutex)}, locked{b, new(sync.Mutex)}
 	}},
+	{"interrupted system calls", 0, func(t testing.TB) (io.ReadCloser, io.WriteCloser) {
+		a, b := net.Pipe()
+		return &signalledConn{a, &signalled{ReadWriteCloser: a}}, &signalledConn{b, &signalled{ReadWriteCloser: b}}
+	}},
+	{"interrupted system calls, no deadlines", 0, func(t testing.TB) (io.ReadCloser, io.WriteCloser) {
+		a, b := net.Pipe()
+		return &signalled{ReadWriteCloser: a}, &signalled{ReadWriteCloser: b}
+	}},
+	{"TLS", 0, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return openTLS(t) }},
 }, byteStreams...)
 
 func TestModel(t *testing.T) {

@@ -2,15 +2,9 @@ package wire
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"sync"
@@ -128,52 +122,6 @@ func TestCloseWakesCallsWhateverTheStreamsCloseDoes(t *testing.T) {
 			test.Is(t, <-put, ErrClosed)
 		})
 	}
-}
-
-// TestPartialPutOverTLSArrives: a write that met its deadline would break the connection for good.
-func TestPartialPutOverTLSArrives(t *testing.T) {
-	test.Bounded(t)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	test.Check(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	test.Check(t, err)
-	a, b := test.Connected(t, "tcp", "127.0.0.1:0")
-	server := tls.Server(a, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
-	client := tls.Client(b, &tls.Config{InsecureSkipVerify: true})
-	shaken := test.Started(server.Handshake)
-	test.Check(t, client.Handshake())
-	test.Check(t, <-shaken)
-
-	r, w := newReader(server, marked), newWriter(client, marked)
-	large := make([]byte, 16<<20) // more than the sockets hold
-	for i := range 3 {
-		ctx, cancel := context.WithCancel(t.Context())
-		put := test.Started(func() error { return w.Put(ctx, large) })
-		test.Eventually(t, "it is being written", func() bool { return w.Stats().Calls == 1 })
-		if i > 0 { // the first may be cancelled before the write, too
-			one, err := r.Get(t.Context())
-			test.Check(t, err)
-			test.Equal(t, len(one), 1)
-		}
-		cancel()
-		err := <-put
-		test.Is(t, err, context.Canceled)
-		arrives := errors.Is(err, ErrPartial)
-		small := test.Started(func() error { return w.Put(t.Context(), []byte{1}) })
-		if arrives {
-			v, err := r.Get(t.Context())
-			test.Check(t, err)
-			test.Equal(t, len(v), len(large))
-		}
-		test.Check(t, <-small)
-	}
-	_, err = r.Get(t.Context())
-	test.Check(t, err)
-	test.Check(t, w.Close())
-	_, err = r.Get(t.Context())
-	test.Equal(t, err, io.EOF)
-	test.Check(t, r.Close())
 }
 
 // TestEOFOfAWriteIsNoEndOfInput: streams whose other side takes no more return it from Write.

@@ -1,9 +1,10 @@
 package codec
 
 import (
+	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
-	"time"
 
 	"github.com/go-gipc/gipc/internal/test"
 )
@@ -90,21 +91,21 @@ func TestEmbeddedStructsAreNoLevel(t *testing.T) {
 
 // TestOnlyWhatCanBeDeepIsLookedInto: messages are not walked through twice where their type can't nest without end.
 func TestOnlyWhatCanBeDeepIsLookedInto(t *testing.T) {
-	for _, shallow := range []any{[]parcel{}, map[string][]time.Time{}, [2]map[parcel]bool{}, struct{ P **parcel }{}, parcel{}} {
-		if shapeOf(reflect.TypeOf(shallow)).deep {
-			t.Errorf("%T counts as deep", shallow)
+	for _, shallow := range []any{[]parcel{}, map[string][]netip.Addr{}, [2]map[parcel]bool{}, struct{ P **parcel }{}, parcel{}} {
+		if shapeOf(reflect.TypeOf(shallow)).facts&watched != 0 {
+			t.Errorf("%T is looked into", shallow)
 		}
 	}
 	for _, deep := range []any{[]any{}, nestedList{}, map[any]int{}, map[int]nodeKey{}, struct{ E error }{}, ringOfSlices{}, shipment{}} {
-		if !shapeOf(reflect.TypeOf(deep)).deep {
-			t.Errorf("%T does not count as deep", deep)
+		if shapeOf(reflect.TypeOf(deep)).facts&nests == 0 {
+			t.Errorf("%T does not count as one that nests", deep)
 		}
 	}
 	var names []string
 	for _, f := range shapeOf(reflect.TypeOf(shipment{})).fields {
 		names = append(names, f.name)
 	}
-	if len(names) != 2 || names[0] != "Parent" || names[1] != "Any" {
+	if !slices.Equal(names, []string{"When", "Parent", "Any", "Big"}) {
 		t.Errorf("of a shipment the fields %v are looked into", names)
 	}
 }

@@ -1,0 +1,149 @@
+//go:build unix
+
+package gipc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/go-gipc/gipc/internal/codec"
+)
+
+// What hostile children do: they are this program, and know how gipc talks to its children.
+
+// hostileInits are what a child does before its main calls Init, by the name that withInit gives to it.
+var hostileInits = map[string]func() error{
+	// It says that it is ready, which Spawn believes, and never reads on.
+	"hostile liar": func() error {
+		if !inheritance.tell(report{Ready: true}) {
+			return errors.New("nobody listens")
+		}
+		select {}
+	},
+	"hostile refusal": func() error {
+		inheritance.tell(report{Refused: refusedBuild, Text: strings.Repeat("x", maxText)})
+		os.Exit(exitFailed)
+		return nil
+	},
+	"hostile refusal of arguments": func() error {
+		inheritance.tell(report{Text: strings.Repeat("x", maxText)})
+		os.Exit(exitFailed)
+		return nil
+	},
+	"hostile rubbish": func() error {
+		if _, err := unix.Write(hostileReports, bytes.Repeat([]byte{0xfe}, 4096)); err != nil {
+			return err
+		}
+		select {}
+	},
+	// It keeps a second descriptor of its crash pipe, which Init leaves to the runtime alone.
+	"keep crash pipe": func() (err error) {
+		hostileCrash, err = unix.Dup(5)
+		return err
+	},
+}
+
+const hostileReports = 4 // the descriptor of the pipe, as internal/proc numbers them
+
+var hostileCrash int
+
+func init() {
+	if hostile := hostileInits[os.Getenv(initEnv)]; hostile != nil {
+		if err := hostile(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(99)
+		}
+	}
+}
+
+// Rubbish on the control channel is what "break protocol" sends.
+func init() {
+	// Signs of life without end.
+	deeds["flood reports"] = func(ctx context.Context, a deedArgs) error {
+		for first := true; ; first = false {
+			if err := inheritance.control.send(context.Background(), report{Pong: 1, Serving: true}); err != nil {
+				return err
+			}
+			if first {
+				if err := a.Out.Put(ctx, "up"); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	// N reports that are as large as one may be.
+	deeds["large reports"] = func(ctx context.Context, a deedArgs) error {
+		r := report{Error: AppendRemoteError(nil, errors.New(strings.Repeat("x", 1<<10))), Text: strings.Repeat("x", maxReport)}
+		b, err := codec.Append(nil, r)
+		if err != nil {
+			return err
+		}
+		r.Text = r.Text[len(b)-maxReport:]
+		for range a.N {
+			if err := inheritance.control.send(ctx, r); err != nil {
+				return err
+			}
+		}
+		os.Exit(exitFailed)
+		return nil
+	}
+	deeds["flood crash pipe"] = func(_ context.Context, a deedArgs) error {
+		rubbish := bytes.Repeat([]byte(a.Text), 64<<10/len(a.Text))
+		for range a.N {
+			if _, err := unix.Write(hostileCrash, rubbish); err != nil {
+				return err
+			}
+		}
+		os.Exit(3)
+		return nil
+	}
+	deeds["close descriptors"] = func(ctx context.Context, a deedArgs) error {
+		if err := a.Out.Put(ctx, "up"); err != nil {
+			return err
+		}
+		for fd := range 6 {
+			_ = unix.Close(fd)
+		}
+		select {}
+	}
+	deeds["flood stderr"] = func(_ context.Context, a deedArgs) error {
+		line := bytes.Repeat([]byte("no news is good news\n"), 3000)
+		for written := 0; written < a.N; {
+			n, err := os.Stderr.Write(line[:min(len(line), a.N-written)])
+			if err != nil {
+				return err
+			}
+			written += n
+		}
+		os.Exit(3)
+		return nil
+	}
+	// A process that has left the group, as daemons do, and holds all that it can.
+	deeds["daemon"] = func(ctx context.Context, a deedArgs) error {
+		cmd := exec.Command("sleep", "1000")
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		return a.Out.Put(ctx, fmt.Sprint(cmd.Process.Pid))
+	}
+	deeds["exhaust memory"] = func(context.Context, deedArgs) error { return exhaustMemory() }
+	// Never lets a channel's reader have the rest.
+	deeds["promise much"] = func(ctx context.Context, a deedArgs) error {
+		w := a.Out.out.Stream().(io.Writer)
+		if _, err := w.Write(append(appendHeader(nil, a.N), "but little comes"...)); err != nil {
+			return err
+		}
+		select {}
+	}
+}

@@ -1,0 +1,370 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/internal/events"
+)
+
+// core is a pool that knows nothing of types: arguments and results are bytes. It locks, waits and wakes around sched, which
+// decides.
+type core struct {
+	name    string
+	opts    Options
+	args    workerArgs // of each worker, but for its channel
+	launch  func(ctx context.Context, args workerArgs) (child, error)
+	replace chan struct{} // holds something while Replace runs
+
+	mu sync.Mutex // guards what follows; unlock lets go of it
+	sched
+	events   *events.Queue[Event]
+	waiters  []*waiter
+	timer    *time.Timer   // runs settle when it is time to
+	timerAt  time.Time     // zero: it does not run
+	quiet    bool          // no event follows
+	allEnded chan struct{} // closed when the pool is closed and all workers have ended
+}
+
+// waiter is a call that waits for a state.
+type waiter struct {
+	reached func() bool
+	wake    chan struct{} // closed when it is reached
+}
+
+func newCore(name string, opts Options, args workerArgs, tries int) *core {
+	p := &core{name: name, opts: opts, args: args, replace: make(chan struct{}, 1), allEnded: make(chan struct{})}
+	p.events = newEvents(&p.opts)
+	p.sched = sched{opts: &p.opts, tries: tries, random: rand.Float64, hire: p.hire, report: p.reportEvent}
+	p.backoff.SetDefaults(healthy)
+	return p
+}
+
+// reportEvent completes an event of w and reports it. mu is held.
+func (p *core) reportEvent(w *worker, e Event) {
+	p.events.Report(func(dropped int) Event {
+		e.Time, e.Task, e.PID, e.Tasks, e.Dropped = time.Now(), p.name, w.pid, w.tasks, dropped
+		return e
+	})
+}
+
+// unlock unlocks mu, after it has done what the state calls for: workers start and end, tasks are assigned, and who waits for
+// the state is woken. So nobody who changes the state has to know who waits for it.
+func (p *core) unlock() {
+	now := time.Now()
+	p.settle(now)
+	p.setTimer(now)
+	p.waiters = slices.DeleteFunc(p.waiters, func(w *waiter) bool {
+		reached := w.reached()
+		if reached {
+			close(w.wake)
+		}
+		return reached
+	})
+	if p.finished() && !p.quiet {
+		p.quiet = true
+		p.events.Close()
+		close(p.allEnded)
+	}
+	acts := p.acts
+	p.acts = nil
+	p.mu.Unlock()
+	for _, act := range acts {
+		act()
+	}
+}
+
+// setTimer makes unlock run when there may be something to do. A timer that runs already and is early enough is left alone.
+func (p *core) setTimer(now time.Time) {
+	at := p.next(now)
+	if at.IsZero() || !p.timerAt.IsZero() && !at.Before(p.timerAt) {
+		return
+	}
+	p.timerAt = at
+	if p.timer != nil {
+		p.timer.Reset(at.Sub(now))
+		return
+	}
+	p.timer = time.AfterFunc(at.Sub(now), func() {
+		p.mu.Lock()
+		p.timerAt = time.Time{}
+		p.unlock()
+	})
+}
+
+// wait waits, without mu, until reached holds or ctx ends. mu is held when it is called, and not when it returns.
+func (p *core) wait(ctx context.Context, reached func() bool) error {
+	if reached() {
+		p.unlock()
+		return nil
+	}
+	w := &waiter{reached, make(chan struct{})}
+	p.waiters = append(p.waiters, w)
+	p.unlock()
+	select {
+	case <-w.wake:
+		return nil
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	p.waiters = slices.DeleteFunc(p.waiters, func(o *waiter) bool { return o == w })
+	p.unlock()
+	return ctx.Err()
+}
+
+// enter takes a new call. Where there is no room for it, it waits, or fails.
+func (p *core) enter(ctx context.Context, c *call, patient bool) error {
+	for {
+		p.mu.Lock()
+		err := p.admit(c, time.Now())
+		var room chan struct{}
+		if err == ErrQueueFull && patient {
+			room = make(chan struct{})
+			p.rooms = append(p.rooms, room)
+		}
+		p.unlock()
+		if room == nil {
+			return err
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			p.mu.Lock()
+			if i := slices.Index(p.rooms, room); i >= 0 {
+				p.rooms = slices.Delete(p.rooms, i, i+1)
+			} else {
+				p.letIn() // the room was for somebody else
+			}
+			p.unlock()
+			return ctx.Err()
+		}
+	}
+}
+
+// do runs a call and returns the worker's answer: a result or a failure. Info gets what is known of it. The errors are the
+// ctx's, the pool's own and *WorkerError.
+func (p *core) do(ctx context.Context, c *call, patient bool, info *TaskInfo) (answer, error) {
+	if err := ctx.Err(); err != nil {
+		return answer{}, err
+	}
+	if err := p.enter(ctx, c, patient); err != nil {
+		return answer{}, err
+	}
+	for {
+		a, err := p.attempt(ctx, c, info)
+		switch {
+		case err == errAgain:
+			continue
+		case err == nil && a.exit != nil && info.Starts <= p.opts.Retries:
+			p.retry(c)
+			continue
+		case err == nil && a.exit != nil:
+			err = &WorkerError{Task: p.name, PID: a.pid, Starts: info.Starts, Exit: a.exit}
+		}
+		p.mu.Lock()
+		p.over(c, err != nil || a.kind == kindFailure)
+		p.stats.Waited, p.stats.Ran = p.stats.Waited+info.Waited, p.stats.Ran+info.Ran
+		p.unlock()
+		return a, err
+	}
+}
+
+func (p *core) retry(c *call) {
+	p.mu.Lock()
+	p.stats.Retried++
+	p.enqueue(c, 0, time.Now())
+	p.unlock()
+}
+
+// errAgain says that the call is in the queue again.
+var errAgain = errors.New("again")
+
+// attempt waits for a worker, sends the call's argument to it, and waits for the answer.
+func (p *core) attempt(ctx context.Context, c *call, info *TaskInfo) (answer, error) {
+	select {
+	case <-c.wake:
+	case <-ctx.Done():
+		return p.leaveWaiting(ctx, c)
+	}
+	p.mu.Lock()
+	state, a, w := c.state, c.answer, c.worker
+	p.mu.Unlock()
+	info.Waited += time.Since(c.queued)
+	if state == answered && w == nil {
+		return answer{}, a.err
+	}
+	began := time.Now()
+	defer func() { info.Ran += time.Since(began) }()
+	info.PID = w.pid
+
+	run, cancel := p.limit(ctx)
+	defer cancel()
+	if err := p.send(run, c); err != nil {
+		return p.unsentBy(ctx, run, c, err, info)
+	}
+	info.Starts++
+	return p.answerFor(ctx, run, c)
+}
+
+// limit returns the ctx of one start of a task: ctx, with the Timeout.
+func (p *core) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if p.opts.Timeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, p.opts.Timeout, ErrTimeout)
+}
+
+// leaveWaiting ends a call whose ctx has ended before it was sent to a worker.
+func (p *core) leaveWaiting(ctx context.Context, c *call) (answer, error) {
+	p.mu.Lock()
+	defer p.unlock()
+	if !p.leaveQueue(c) && c.worker != nil {
+		p.release(c, time.Now()) // it was assigned at this moment
+	}
+	return answer{}, ctx.Err()
+}
+
+// send sends a call's argument to its worker. An error with ErrPartial says that the worker will get it, nevertheless.
+func (p *core) send(ctx context.Context, c *call) error {
+	deadline, _ := ctx.Deadline()
+	out := c.worker.channel
+	if !c.large {
+		putTaskHead(*c.message, kindTask, c.id, deadline)
+		return out.Put(ctx, *c.message)
+	}
+	putTaskHead(*c.message, kindArg, c.id, deadline)
+	if err := out.Put(ctx, *c.message); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	if c.state == sending {
+		c.state = running
+	}
+	p.mu.Unlock()
+	if err := out.Put(ctx, head(kindRun, c.id)); err != nil {
+		return fmt.Errorf("%w (%w)", err, gipc.ErrPartial)
+	}
+	return nil
+}
+
+// unsentBy ends a call, or puts it into the queue again, when send has failed.
+func (p *core) unsentBy(ctx, run context.Context, c *call, err error, info *TaskInfo) (answer, error) {
+	if run.Err() != nil && errors.Is(err, run.Err()) {
+		if errors.Is(err, gipc.ErrPartial) {
+			return p.leaveRunning(ctx, run, c)
+		}
+		p.mu.Lock()
+		p.release(c, time.Now())
+		p.unlock()
+		_, _, err := reasonOf(ctx, run)
+		return answer{}, err
+	}
+	p.mu.Lock()
+	again := p.unsent(c, err, time.Now())
+	p.unlock()
+	if again {
+		return answer{}, errAgain
+	}
+	info.Starts++
+	return p.answerFor(ctx, run, c)
+}
+
+// await waits until a call that a worker has is answered, or freed if nobody waits for it any more. It returns false when ctx
+// ends before that. One of those who wait for a worker takes what it says, for all of them: so most often the answer comes
+// without a switch to another goroutine.
+func (p *core) await(ctx context.Context, c *call) bool {
+	receiving := c.worker.receiving
+	for {
+		select {
+		case <-c.wake:
+			return true
+		case receiving <- struct{}{}:
+			if err := p.receiveFor(ctx, c); err != nil {
+				receiving = nil // the worker's end is the answer
+			}
+			<-c.worker.receiving
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// answerFor returns what has become of a call that a worker has.
+func (p *core) answerFor(ctx, run context.Context, c *call) (answer, error) {
+	if !p.await(run, c) {
+		return p.leaveRunning(ctx, run, c)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return c.answer, c.answer.err
+}
+
+// receiveFor takes what c's worker says until c is answered or ctx ends. It returns an error if the worker's channel can't be
+// used any more.
+func (p *core) receiveFor(ctx context.Context, c *call) error {
+	for len(c.wake) == 0 {
+		err := p.receive(ctx, c.worker)
+		if err != nil && ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			p.mu.Lock()
+			p.brokeOff(c.worker, err, time.Now())
+			p.unlock()
+			return err
+		}
+	}
+	return nil
+}
+
+// reasonOf says why the ctx of a start has ended: err is what Do returns.
+func reasonOf(ctx, run context.Context) (w why, cause, err error) {
+	switch err := ctx.Err(); {
+	case err == nil:
+		return whyTimeout, ErrTimeout, ErrTimeout
+	case errors.Is(err, context.DeadlineExceeded):
+		return whyDeadline, context.Cause(ctx), err
+	default:
+		return whyCanceled, context.Cause(ctx), err
+	}
+}
+
+// leaveRunning ends a call that a worker has. Its slot stays taken until the worker has answered.
+func (p *core) leaveRunning(ctx, run context.Context, c *call) (answer, error) {
+	p.mu.Lock()
+	if c.state == answered {
+		defer p.unlock()
+		return c.answer, c.answer.err
+	}
+	p.abandon(c)
+	p.unlock()
+	w, cause, err := reasonOf(ctx, run)
+	go p.cancelTask(c, w, cause)
+	return answer{}, err
+}
+
+// cancelTask tells a worker that a task is cancelled, and ends the worker if it doesn't answer within the grace.
+func (p *core) cancelTask(c *call, w why, cause error) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.opts.Grace)
+	defer cancel()
+	_ = c.worker.channel.Put(ctx, cancelMessage(c.id, w, cause)) // if it can't be told, its time runs all the same
+	if p.await(ctx, c) {
+		return
+	}
+	p.mu.Lock()
+	p.overdue(c, fmt.Errorf("a cancelled task did not return within %v (%w)", p.opts.Grace, cause))
+	p.unlock()
+}
+
+// hasEnded is called when a worker's process is gone.
+func (p *core) hasEnded(w *worker, exit *gipc.ExitError, err error) {
+	p.mu.Lock()
+	p.ended(w, exit, err, time.Now())
+	p.unlock()
+}

@@ -1,0 +1,154 @@
+package pool
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/internal/test"
+)
+
+// hostile is a worker that obeys its Config, in bytes, instead of the pool.
+var hostile = gipc.Register("hostile", func(ctx context.Context, args workerArgs) error {
+	how := string(args.Config)
+	say := func(message []byte) { _ = args.Tasks.Put(ctx, message) }
+	if how == "answers before it is ready" {
+		say(head(kindResult, 1))
+		<-ctx.Done()
+		return nil
+	}
+	say(head(kindReady, 0))
+	first, err := args.Tasks.Get(ctx)
+	if err != nil {
+		return nil
+	}
+	_, id, _, _ := parseHead(first)
+	switch how {
+	case "no head":
+		say([]byte{1, 2})
+	case "rubbish":
+		say([]byte("rubbish, rubbish, rubbish"))
+	case "ready again":
+		say(head(kindReady, 0))
+	case "unknown id":
+		say(head(kindResult, id+1))
+	case "dropped without being asked":
+		say(head(kindDropped, id))
+	case "failure that can't be decoded":
+		say(append(head(kindFailure, id), 0xff, 0xff))
+	case "result that can't be decoded":
+		say(append(head(kindResult, id), 0xff, 0xff))
+	case "result twice":
+		say(append(head(kindResult, id), 0xf6))
+		say(append(head(kindResult, id), 0xf6))
+	case "result above the limit":
+		say(append(head(kindResult, id), make([]byte, args.MaxResult+1)...))
+	case "flood":
+		for ctx.Err() == nil {
+			say(head(kindWorn, 0))
+		}
+	case "closes its channel":
+		_ = args.Tasks.CloseNow()
+	case "closes its reading end":
+		_ = args.Tasks.Reader().Close()
+		say(append(head(kindResult, id), 0xf6))
+	case "writes to all descriptors":
+		scribble()
+	}
+	<-ctx.Done()
+	return nil
+})
+
+func scribble() {
+	for fd := uintptr(3); fd < 20; fd++ {
+		if f := os.NewFile(fd, "any"); f != nil {
+			_, _ = f.WriteString("\xff\xff\xff\xfe rubbish")
+			runtime.KeepAlive(f)
+			noFinalizer = append(noFinalizer, f)
+		}
+	}
+}
+
+var noFinalizer []*os.File
+
+func newHostile(t *testing.T, how string, opts Options) *Pool[deed, []byte] {
+	t.Helper()
+	task := &Task[deed, []byte]{name: "hostile", entry: hostile, config: []byte(how), arg: gipc.CBOR[deed]{}, result: gipc.CBOR[[]byte]{}}
+	p, err := New(task, &opts)
+	test.Check(t, err)
+	t.Cleanup(func() { test.Check(t, p.Close()) })
+	return p
+}
+
+// Whatever a worker says, the task gets a *WorkerError, and the worker is killed.
+func TestHostileWorkerIsKilled(t *testing.T) {
+	for _, how := range []string{
+		"no head", "rubbish", "ready again", "unknown id", "dropped without being asked",
+		"result above the limit", "closes its channel",
+	} {
+		t.Run(how, func(t *testing.T) {
+			rec := &recorder{}
+			p := newHostile(t, how, Options{Max: 1, MaxResult: 1000, OnEvent: rec.add})
+			_, err := p.Do(test.Context(t), deed{})
+			died := as[*WorkerError](t, err)
+			rec.await(t, "it is killed", func(e Event) bool { return e.Kind == EventEnded && e.PID == died.PID && e.Reason == ReasonLost })
+			if died.Exit.Code == 0 {
+				t.Error(died)
+			}
+		})
+	}
+}
+
+func TestHostileAnswersAreOfTheTaskAlone(t *testing.T) {
+	p := newHostile(t, "result that can't be decoded", Options{Max: 1})
+	_, err := p.Do(test.Context(t), deed{})
+	as[*TaskError](t, err)
+	as[*gipc.DecodeError](t, err)
+
+	p = newHostile(t, "failure that can't be decoded", Options{Max: 1})
+	_, err = p.Do(test.Context(t), deed{})
+	as[*TaskError](t, err)
+
+	// What comes while no task is on a worker is read with the next one.
+	p = newHostile(t, "result twice", Options{Max: 1})
+	_, err = p.Do(test.Context(t), deed{})
+	test.Check(t, err)
+	_, err = p.Do(test.Context(t), deed{})
+	as[*WorkerError](t, err)
+}
+
+func TestHostileStart(t *testing.T) {
+	p := newHostile(t, "answers before it is ready", Options{Max: 1})
+	_, err := p.Do(test.Context(t), deed{})
+	as[*StartError](t, err)
+}
+
+// A worker that can't be sent anything any more is found out by the next task, which goes to another one.
+func TestWorkerThatDoesNotReadIsReplaced(t *testing.T) {
+	p := newHostile(t, "closes its reading end", Options{Max: 1})
+	for range 3 {
+		_, err := p.Do(test.Context(t), deed{})
+		test.Check(t, err)
+	}
+	if p.Stats().Lost < 2 {
+		t.Errorf("%+v", p.Stats())
+	}
+}
+
+func TestFloodCostsNoMemory(t *testing.T) {
+	p := newHostile(t, "flood", Options{Max: 1})
+	ctx, cancel := context.WithCancel(context.Background())
+	result := test.Started(func() error { _, err := p.Do(ctx, deed{}); return err })
+	test.Eventually(t, "it floods", func() bool { return p.Stats().Running == 1 })
+	if n := test.Allocates(1<<20, func() {
+		for range 200 {
+			runtime.Gosched()
+		}
+	}); n > 1<<20 {
+		t.Errorf("%d bytes allocated", n)
+	}
+	cancel()
+	test.Is(t, <-result, context.Canceled)
+}

@@ -1,0 +1,240 @@
+package pool
+
+import (
+	"context"
+	"iter"
+	"runtime"
+	"sync"
+)
+
+// Result is what became of one argument of Unordered.
+type Result[A, R any] struct {
+	Arg   A
+	Value R
+	Err   error
+}
+
+// All runs the task with each of args, and yields the results in the order of args. A task's error is yielded in its place,
+// and the others go on. A result is yielded as soon as those before it are, also while args blocks.
+//
+// At most Max × PerWorker + Max arguments are taken and not yet yielded, so args may be endless. They wait for room in the queue
+// where Do returns ErrQueueFull. When ctx ends or the pool is closed, the loop gets that error once, with a zero value, as
+// its last element. It never ends early without one.
+//
+// Breaking out of the loop cancels what is under way. It does not wait for args: its next yield returns false. Args runs on a
+// goroutine of its own. If it panics or calls runtime.Goexit, that goes on in the loop's goroutine. A panic behind the loop's
+// end ends the program.
+func (p *Pool[A, R]) All(ctx context.Context, args iter.Seq[A]) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		l := p.startLoop(ctx, args, true)
+		defer l.end()
+		for {
+			item, ok := l.next()
+			if !ok {
+				l.finish(func(err error) {
+					var zero R
+					yield(zero, err)
+				})
+				return
+			}
+			value, err := p.end(l.ctx, item.task)
+			if l.isLast(item.task.err) {
+				var zero R
+				yield(zero, err)
+				return
+			}
+			if !yield(value, err) {
+				return
+			}
+			l.yielded()
+		}
+	}
+}
+
+// Unordered is All, but yields results as they come, each with its argument.
+func (p *Pool[A, R]) Unordered(ctx context.Context, args iter.Seq[A]) iter.Seq[Result[A, R]] {
+	return func(yield func(Result[A, R]) bool) {
+		l := p.startLoop(ctx, args, false)
+		defer l.end()
+		for {
+			item, ok := l.next()
+			if !ok {
+				l.finish(func(err error) { yield(Result[A, R]{Err: err}) })
+				return
+			}
+			value, err := p.end(l.ctx, item.task)
+			if l.isLast(item.task.err) {
+				yield(Result[A, R]{Err: err})
+				return
+			}
+			if !yield(Result[A, R]{item.arg, value, err}) {
+				return
+			}
+			l.yielded()
+		}
+	}
+}
+
+// loop is one use of All or Unordered.
+type loop[A, R any] struct {
+	pool   *Pool[A, R]
+	outer  context.Context // the caller's
+	ctx    context.Context // ends with the loop, too
+	cancel context.CancelFunc
+
+	slots chan struct{} // holds one for each argument that is taken and not yet yielded
+	tasks chan *item[A] // of All in the order of args, of Unordered as they end
+	args  chan argsEnd  // gets how args ended
+	ended *argsEnd      // what came from there
+	seen  int           // tasks that came from tasks
+
+	mu   sync.Mutex
+	over bool // nobody is in the loop any more
+}
+
+type item[A any] struct {
+	arg  A
+	task *tasked
+	over chan struct{} // closed when the task has ended
+}
+
+// argsEnd is how a user's sequence ended.
+type argsEnd struct {
+	taken    int // arguments
+	panicked any // what it panicked with
+	goexit   bool
+}
+
+func (p *Pool[A, R]) startLoop(ctx context.Context, args iter.Seq[A], ordered bool) *loop[A, R] {
+	o := p.core.opts
+	room := o.Max*o.PerWorker + o.Max
+	l := &loop[A, R]{
+		pool: p, outer: ctx,
+		slots: make(chan struct{}, room), tasks: make(chan *item[A], room), args: make(chan argsEnd, 1),
+	}
+	l.ctx, l.cancel = context.WithCancel(ctx)
+	go l.take(args, ordered)
+	return l
+}
+
+// take runs args, on a goroutine of its own, and starts a task for each argument.
+func (l *loop[A, R]) take(args iter.Seq[A], ordered bool) {
+	var end argsEnd
+	returned := false
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if !returned && !l.over {
+			end.panicked = recover()
+			end.goexit = end.panicked == nil
+		}
+		l.args <- end
+	}()
+	if l.slot() {
+		for arg := range args {
+			if l.ctx.Err() != nil {
+				break
+			}
+			l.start(arg, ordered)
+			end.taken++
+			if !l.slot() {
+				break
+			}
+		}
+	}
+	returned = true
+}
+
+// slot waits until one more argument may be taken. It returns false when the loop has ended.
+func (l *loop[A, R]) slot() bool {
+	select {
+	case l.slots <- struct{}{}:
+		return true
+	case <-l.ctx.Done():
+		return false
+	}
+}
+
+// start starts a task. There is room in tasks: it has a slot.
+func (l *loop[A, R]) start(arg A, ordered bool) {
+	it := &item[A]{arg, l.pool.begin(l.ctx, arg), make(chan struct{})}
+	if ordered {
+		l.tasks <- it
+	}
+	go func() {
+		if it.task.err == nil {
+			it.task.run(l.ctx, l.pool.core, true)
+		}
+		close(it.over)
+		if !ordered {
+			l.tasks <- it
+		}
+	}()
+}
+
+// yielded makes room for another argument.
+func (l *loop[A, R]) yielded() { <-l.slots }
+
+// next waits for the next task to be yielded. It returns false when there is none any more, or ctx has ended.
+func (l *loop[A, R]) next() (*item[A], bool) {
+	for l.ctx.Err() == nil && (l.ended == nil || l.seen < l.ended.taken) {
+		args := l.args
+		if l.ended != nil {
+			args = nil
+		}
+		select {
+		case it := <-l.tasks:
+			l.seen++
+			select {
+			case <-it.over:
+				return it, true
+			case <-l.ctx.Done():
+			}
+		case end := <-args:
+			l.ended = &end
+		case <-l.ctx.Done():
+		}
+	}
+	return nil, false
+}
+
+// isLast says whether a task's error is one that ends the loop.
+func (l *loop[A, R]) isLast(err error) bool {
+	return err != nil && (err == ErrClosed || err == l.ctx.Err())
+}
+
+// finish ends a loop that has no more results: with the ctx's error, as args did, or well.
+func (l *loop[A, R]) finish(fail func(error)) {
+	if err := l.outer.Err(); err != nil {
+		fail(l.pool.explain(l.outer, err))
+		return
+	}
+	l.resume()
+}
+
+// resume goes on with what ended args.
+func (l *loop[A, R]) resume() {
+	switch {
+	case l.ended.panicked != nil:
+		panic(l.ended.panicked)
+	case l.ended.goexit:
+		runtime.Goexit()
+	}
+}
+
+// end cancels what is under way. What args does from here is nobody's business, but if it has panicked by now, that goes on
+// here.
+func (l *loop[A, R]) end() {
+	l.cancel()
+	l.mu.Lock()
+	l.over = true
+	l.mu.Unlock()
+	if l.ended == nil {
+		select {
+		case end := <-l.args:
+			l.ended = &end
+			l.resume()
+		default:
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package pool
+
+import (
+	"context"
+	"iter"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/go-gipc/gipc/internal/test"
+)
+
+func deeds(n int, do func(i int) deed) iter.Seq[deed] {
+	return func(yield func(deed) bool) {
+		for i := range n {
+			if !yield(do(i)) {
+				return
+			}
+		}
+	}
+}
+
+func echo(i int) deed { return deed{Do: "echo", Data: []byte{byte(i)}} }
+
+func TestAllKeepsTheOrder(t *testing.T) {
+	p := newTestPool(t, Options{Max: 3})
+	for _, n := range []int{0, 1, 200} {
+		i := 0
+		for got, err := range p.All(test.Context(t), deeds(n, echo)) {
+			test.Check(t, err)
+			test.Bytes(t, got.Data, []byte{byte(i)})
+			i++
+		}
+		test.Equal(t, i, n)
+	}
+}
+
+func TestAllYieldsErrorsInTheirPlace(t *testing.T) {
+	p := newTestPool(t, Options{Max: 2})
+	i := 0
+	for _, err := range p.All(test.Context(t), deeds(30, func(i int) deed {
+		switch i % 10 {
+		case 3:
+			return deed{Do: "fail"}
+		case 7:
+			return deed{Do: "kill"}
+		}
+		return echo(i)
+	})) {
+		switch i % 10 {
+		case 3:
+			as[*TaskError](t, err)
+		case 7:
+			as[*WorkerError](t, err)
+		default:
+			test.Check(t, err)
+		}
+		i++
+	}
+	test.Equal(t, i, 30)
+}
+
+func TestUnorderedYieldsEachOnce(t *testing.T) {
+	p := newTestPool(t, Options{Max: 3})
+	var got []byte
+	for r := range p.Unordered(test.Context(t), deeds(100, echo)) {
+		test.Check(t, r.Err)
+		test.Bytes(t, r.Value.Data, r.Arg.Data)
+		got = append(got, r.Value.Data...)
+	}
+	slices.Sort(got)
+	test.Equal(t, len(slices.Compact(got)), 100)
+}
+
+// An endless sequence: only what fits is taken, and a break ends everything.
+func TestBreakEndsAnEndlessLoop(t *testing.T) {
+	p := newTestPool(t, Options{Max: 2})
+	taken, ended := 0, make(chan struct{})
+	args := func(yield func(deed) bool) {
+		defer close(ended)
+		for {
+			taken++
+			if !yield(echo(taken)) {
+				return
+			}
+		}
+	}
+	n := 0
+	for _, err := range p.All(test.Context(t), args) {
+		test.Check(t, err)
+		if n++; n == 5 {
+			break
+		}
+	}
+	<-ended
+	if most := n + 2*1 + 2; taken > most {
+		t.Errorf("%d were taken, at most %d may be", taken, most)
+	}
+	test.Eventually(t, "nothing is under way", func() bool { s := p.Stats(); return s.Running+s.Waiting == 0 })
+}
+
+// What is ready comes while args blocks, and a break doesn't wait for args.
+func TestAllYieldsWhileArgsBlocks(t *testing.T) {
+	p := newTestPool(t, Options{Max: 2})
+	release, ended := make(chan struct{}), make(chan bool)
+	args := func(yield func(deed) bool) {
+		yield(echo(1))
+		<-release
+		ended <- yield(echo(2))
+	}
+	for got, err := range p.All(test.Context(t), args) {
+		test.Check(t, err)
+		test.Bytes(t, got.Data, []byte{1})
+		break
+	}
+	close(release)
+	test.Equal(t, <-ended, false)
+}
+
+func TestLoopsEndWithTheCtxsError(t *testing.T) {
+	p := newTestPool(t, Options{Max: 2})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var errs []error
+	for _, err := range p.All(ctx, deeds(1000, echo)) {
+		errs = append(errs, err)
+		if len(errs) == 3 {
+			cancel()
+		}
+	}
+	test.Is(t, errs[len(errs)-1], context.Canceled)
+	for _, err := range errs[:len(errs)-1] {
+		test.Check(t, err)
+	}
+}
+
+func TestLoopsEndWithErrClosed(t *testing.T) {
+	p := newTestPool(t, Options{Max: 2})
+	n, bad := 0, 0
+	for r := range p.Unordered(test.Context(t), deeds(1000, echo)) {
+		if n++; n == 3 {
+			test.Check(t, p.Close())
+		}
+		if r.Err != nil {
+			bad++
+			test.Is(t, r.Err, ErrClosed)
+		}
+	}
+	test.Equal(t, bad, 1)
+}
+
+// Where Do gets ErrQueueFull, a loop waits.
+func TestLoopsWaitForRoom(t *testing.T) {
+	p := newTestPool(t, Options{Max: 1, Queue: -1})
+	ctx, cancel := context.WithCancel(context.Background())
+	runs := start(t, ctx, p, deed{Do: "until cancelled"})
+	loop := test.Started(func() error {
+		for _, err := range p.All(test.Context(t), deeds(5, echo)) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	test.Eventually(t, "it waits for room", func() bool {
+		p.core.mu.Lock()
+		defer p.core.mu.Unlock()
+		return len(p.core.rooms) > 0
+	})
+	cancel()
+	test.Is(t, <-runs, context.Canceled)
+	test.Check(t, <-loop)
+}
+
+func TestPanicOfArgsGoesOnInTheLoop(t *testing.T) {
+	p := newTestPool(t, Options{Max: 1})
+	defer func() { test.Equal(t, recover(), any("args")) }()
+	for _, err := range p.All(test.Context(t), func(yield func(deed) bool) { yield(echo(1)); panic("args") }) {
+		test.Check(t, err)
+	}
+	t.Error("no panic")
+}
+
+func TestGoexitOfArgsGoesOnInTheLoop(t *testing.T) {
+	p := newTestPool(t, Options{Max: 1})
+	ended := make(chan bool)
+	go func() {
+		returned := false
+		defer func() { ended <- returned }()
+		for range p.Unordered(test.Context(t), func(func(deed) bool) { runtime.Goexit() }) {
+			t.Error("an element")
+		}
+		returned = true
+	}()
+	test.Equal(t, <-ended, false)
+}

@@ -1,0 +1,383 @@
+// Package pool runs tasks in worker processes. Give a value to a function in another process, get its result, and stay alive
+// whatever dies there:
+//
+//	var resize = pool.Register("resize", func(ctx context.Context, job Job) (Image, error) { … })
+//
+//	func main() {
+//		gipc.Init()
+//		p, err := pool.New(resize, nil)
+//		…
+//		img, err := p.Do(ctx, job)                        // one task
+//		for img, err := range p.All(ctx, jobs) { … }      // many
+//		img, err = pool.Run(ctx, resize, job, nil)        // a process for this one task
+//	}
+//
+// Whatever happens to a worker, every Do returns: with the result, or with the reason why there is none. A worker that crashes,
+// is killed or runs out of memory costs the task that was on it, and nothing else: a fresh worker takes its place.
+//
+// # Errors
+//
+// Do returns the ctx's error if its ctx has ended, [ErrTimeout], [ErrClosed], [ErrQueueFull], or one of these:
+//   - a [*TaskError], if the function failed. The worker goes on;
+//   - a [*WorkerError], if the worker died under the task, with the [*gipc.ExitError] that says how;
+//   - a [*StartError], if no worker can be started;
+//   - an error that wraps a [*gipc.EncodeError] or [*gipc.TooLargeError], if the argument can't be sent.
+//
+// What a task did wrong is always a *TaskError or a *WorkerError, the caller's own ctx never is. So errors.As tells a
+// context.Canceled that the function returned from one's own.
+//
+// # At most once
+//
+// A task runs at most once, unless Options.Retries is set: where a worker dies under a task, nobody knows how far it got. A
+// task whose argument had not reached a worker that died has not begun, and goes to another one.
+package pool
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/internal/proc"
+)
+
+// Pool runs one task in worker processes. New makes it; the methods of the zero value panic. They may be called from any
+// number of goroutines at once.
+type Pool[A, R any] struct {
+	task *Task[A, R]
+	core *core
+}
+
+// tries is how many starts have to fail in a row until tasks get a *StartError.
+const tries = 3
+
+// New returns a Pool of the task t, and starts Options.Min workers without waiting for them. The options, and nil, may be
+// shared by any number of pools. Close or Drain the pool when it is not needed any more: until then it holds processes and
+// goroutines.
+//
+// New fails if the options make no sense, if an argument or result of these types can't be sent by the task's codecs, if a codec
+// is neither gipc's nor known to [gipc.RegisterCodec], and with [gipc.ErrNotInitialized] if gipc.Init was not called.
+func New[A, R any](t *Task[A, R], opts *Options) (*Pool[A, R], error) { return newPool(t, opts, tries) }
+
+func newPool[A, R any](t *Task[A, R], opts *Options, tries int) (*Pool[A, R], error) {
+	if t == nil {
+		panic("gipc/pool: New got no Task")
+	}
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	err := o.resolve()
+	if err == nil {
+		err = t.check()
+	}
+	if err == nil && !o.InProcess && !proc.Initialized.Load() {
+		err = gipc.ErrNotInitialized
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gipc/pool: new pool of %s: %w", t.name, err)
+	}
+	args := workerArgs{
+		Config: t.config, ArgCodec: t.arg.Name(), ResultCodec: t.result.Name(),
+		PerWorker: o.PerWorker, MaxResult: o.MaxResult, MaxMemory: o.MaxMemory,
+	}
+	p := &Pool[A, R]{task: t, core: newCore(t.name, o, args, tries)}
+	spawn := p.core.opts.Spawn
+	p.core.launch = func(ctx context.Context, args workerArgs) (child, error) {
+		return gipc.Spawn(ctx, t.entry, args, spawn)
+	}
+	if o.InProcess {
+		p.core.launch = func(ctx context.Context, args workerArgs) (child, error) {
+			return launchHere(ctx, t.name, p.core.opts.Grace, args, t.serve), nil
+		}
+	}
+	p.core.mu.Lock()
+	p.core.unlock()
+	return p, nil
+}
+
+// Task returns the pool's task.
+func (p *Pool[A, R]) Task() *Task[A, R] { return p.task }
+
+// Do runs the task with arg in a worker and returns its result. It waits while all workers have enough to do. It returns
+// promptly when ctx ends: a task that waits then never runs, and the ctx of one that runs ends too. Options.Grace later its
+// worker is killed if the function has not returned.
+//
+// The errors are listed in the package's documentation.
+func (p *Pool[A, R]) Do(ctx context.Context, arg A) (R, error) {
+	t := p.begin(ctx, arg)
+	if t.err == nil {
+		t.run(ctx, p.core, false)
+	}
+	return p.end(ctx, t)
+}
+
+// tasked is one task on its way through Do.
+type tasked struct {
+	call   call
+	info   TaskInfo
+	answer answer
+	err    error
+}
+
+// begin encodes the argument, on its caller's goroutine.
+func (p *Pool[A, R]) begin(ctx context.Context, arg A) *tasked {
+	if ctx == nil {
+		panic("gipc/pool: a call got a nil Context")
+	}
+	t := &tasked{call: call{message: takeBuffer(), wake: make(chan struct{}, 1)}}
+	c := &t.call
+	*c.message = append((*c.message)[:0], make([]byte, taskHeadSize)...)
+	b, err := encode(p.task.arg, *c.message, arg)
+	if err != nil {
+		t.err = err
+		return t
+	}
+	*c.message = b
+	c.large = len(b) > atomicSize
+	if n := len(b) - taskHeadSize; n > p.core.opts.MaxArg {
+		t.err = tooLarge("argument", "MaxArg", n, p.core.opts.MaxArg)
+	}
+	return t
+}
+
+func (t *tasked) run(ctx context.Context, p *core, patient bool) {
+	t.answer, t.err = p.do(ctx, &t.call, patient, &t.info)
+}
+
+// end decodes the result, on its caller's goroutine, and tells OnTask.
+func (p *Pool[A, R]) end(ctx context.Context, t *tasked) (result R, err error) {
+	defer func() {
+		returnBuffer(t.answer.buf)
+		if report := p.core.opts.OnTask; report != nil {
+			t.info.Task, t.info.Err = p.task.name, err
+			report(t.info)
+		}
+	}()
+	returnBuffer(t.call.message)
+	if t.err != nil {
+		return result, p.explain(ctx, t.err)
+	}
+	if t.answer.kind == kindFailure {
+		failed, err := parseFailure(t.answer.body)
+		if err != nil {
+			failed = err
+		}
+		return result, &TaskError{Task: p.task.name, Err: failed}
+	}
+	if err := decode(p.task.result, t.answer.body, &result); err != nil {
+		var zero R
+		return zero, &TaskError{Task: p.task.name, Err: err}
+	}
+	return result, nil
+}
+
+// explain says what went wrong, and where.
+func (p *Pool[A, R]) explain(ctx context.Context, err error) error {
+	switch e := err.(type) {
+	case *WorkerError:
+		return e
+	case *StartError:
+		return &StartError{Task: p.task.name, Failures: e.Failures, Err: e.Err}
+	}
+	if cause := context.Cause(ctx); err == ctx.Err() && cause != err {
+		return fmt.Errorf("gipc/pool: task %s: %w: %w", p.task.name, err, cause)
+	}
+	return fmt.Errorf("gipc/pool: task %s: %w", p.task.name, err)
+}
+
+// Run runs the task with arg in a process of its own and returns its result. It returns the errors of Do. A process that can't
+// be started is not tried again. When ctx ends, Run returns at once; the process then ends within its grace, which is
+// opts.Grace, or 1 s.
+func Run[A, R any](ctx context.Context, t *Task[A, R], arg A, opts *gipc.SpawnOptions) (R, error) {
+	o := Options{Max: 1, Spawn: opts}
+	if opts != nil {
+		o.Grace = opts.Grace
+	}
+	p, err := newPool(t, &o, 1)
+	if err != nil {
+		var zero R
+		return zero, err
+	}
+	result, err := p.Do(ctx, arg)
+	if ctx.Err() != nil {
+		go func() { _ = p.Close() }() // there is nobody left to tell
+		return result, err
+	}
+	if endErr := p.Close(); err == nil {
+		err = endErr
+	}
+	return result, err
+}
+
+// WaitReady waits until Options.Min workers can take tasks. It returns a *StartError if they can't be started, and the ctx's
+// error when ctx ends.
+func (p *Pool[A, R]) WaitReady(ctx context.Context) error {
+	c := p.core
+	c.mu.Lock()
+	gaveUp := c.gaveUp
+	var err error
+	waitErr := c.wait(ctx, func() bool {
+		switch {
+		case c.state != open:
+			err = ErrClosed
+		case c.n[phaseTaking] >= c.opts.Min:
+			err = nil
+		case c.gaveUp > gaveUp:
+			err = c.startError()
+		default:
+			return false
+		}
+		return true
+	})
+	if waitErr != nil {
+		err = waitErr
+	}
+	if err != nil {
+		return p.explain(ctx, err)
+	}
+	return nil
+}
+
+// Drain makes the pool take no more tasks, waits until those that it has have ended, and ends the workers. When ctx ends, Drain
+// returns its error, and the pool goes on draining. Close cuts it short.
+func (p *Pool[A, R]) Drain(ctx context.Context) error {
+	c := p.core
+	c.mu.Lock()
+	c.state = max(c.state, draining)
+	for _, room := range c.rooms {
+		close(room)
+	}
+	c.rooms = nil
+	c.unlock()
+	select {
+	case <-c.allEnded:
+		return nil
+	case <-ctx.Done():
+		return p.explain(ctx, ctx.Err())
+	}
+}
+
+// killTime is how long a kill may take, before it counts as without effect.
+const killTime = 4 * time.Second
+
+// Close ends the pool. All calls return ErrClosed at once. The workers are asked to end, and killed after Options.Grace. Close
+// returns when all processes have ended, each time that it is called. It doesn't wait for OnEvent, OnTask and Logger, so that
+// they may call it. If a kill has no effect within 4 s, Close returns an error that names the processes.
+func (p *Pool[A, R]) Close() error {
+	c := p.core
+	c.mu.Lock()
+	c.closeAll()
+	c.unlock()
+	timer := time.NewTimer(c.opts.Spawn.Grace + killTime)
+	defer timer.Stop()
+	select {
+	case <-c.allEnded:
+		return nil
+	case <-timer.C:
+	}
+	c.mu.Lock()
+	var pids []string
+	for _, w := range c.workers {
+		pids = append(pids, fmt.Sprint(w.pid))
+	}
+	c.unlock()
+	slices.Sort(pids)
+	return fmt.Errorf("gipc/pool: close pool of %s: workers live on though they were killed: %s", p.task.name, strings.Join(pids, ", "))
+}
+
+// Replace replaces all workers by fresh ones, one after the other: each is told to end only when its successor is ready. No
+// task is refused or lost. Calls at the same time wait for each other. Replace returns a *StartError if a worker can't be
+// started, and the ctx's error when ctx ends. Those that were not replaced stay.
+func (p *Pool[A, R]) Replace(ctx context.Context) error {
+	c := p.core
+	select {
+	case c.replace <- struct{}{}:
+	case <-ctx.Done():
+		return p.explain(ctx, ctx.Err())
+	}
+	defer func() { <-c.replace }()
+	c.mu.Lock()
+	old := slices.Clone(c.workers)
+	c.unlock()
+	for _, w := range old {
+		if err := c.replaceOne(ctx, w); err != nil {
+			return p.explain(ctx, err)
+		}
+	}
+	return nil
+}
+
+func (p *core) replaceOne(ctx context.Context, w *worker) error {
+	p.mu.Lock()
+	if w.phase <= phaseTaking {
+		w.worn = ReasonReplaced
+	}
+	gaveUp := p.gaveUp
+	var err error
+	waitErr := p.wait(ctx, func() bool {
+		switch {
+		case w.phase > phaseTaking:
+			err = nil
+		case p.state != open:
+			err = ErrClosed
+		case p.gaveUp > gaveUp:
+			err = p.startError()
+		default:
+			return false
+		}
+		return true
+	})
+	if waitErr != nil {
+		err = waitErr
+	}
+	if err != nil {
+		p.mu.Lock()
+		if w.phase == phaseTaking && w.worn == ReasonReplaced {
+			w.worn = ReasonNone
+		}
+		p.unlock()
+	}
+	return err
+}
+
+// Stats returns counters. It may be called at any time.
+func (p *Pool[A, R]) Stats() Stats {
+	c := p.core
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.Workers, s.Idle, s.Waiting = len(c.workers), len(c.idle), len(c.queue)
+	for _, w := range c.workers {
+		s.Running += len(w.calls)
+	}
+	return s
+}
+
+// Available returns how many tasks would start at once now: on workers that are there, or that would be started for them.
+func (p *Pool[A, R]) Available() int {
+	c := p.core
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != open {
+		return 0
+	}
+	free := 0
+	if c.failures == 0 {
+		free = max(0, c.opts.Max-c.n[phaseTaking]) * c.opts.PerWorker
+	}
+	for _, w := range c.workers {
+		if w.phase == phaseTaking {
+			free += c.opts.PerWorker - len(w.calls)
+		}
+	}
+	return max(0, free-len(c.queue))
+}
+
+// String names the pool for messages and logs.
+func (p *Pool[A, R]) String() string {
+	return fmt.Sprintf("pool of %s (pid %d)", p.task.name, os.Getpid())
+}

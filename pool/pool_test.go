@@ -1,0 +1,79 @@
+package pool
+
+import (
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/go-gipc/gipc/internal/test"
+)
+
+// newTestPool returns a pool of obey that ends with the test.
+func newTestPool(t testing.TB, opts Options) *Pool[deed, done] {
+	t.Helper()
+	p, err := New(obey, &opts)
+	test.Check(t, err)
+	t.Cleanup(func() { test.Check(t, p.Close()) })
+	return p
+}
+
+func TestDoReturnsTheResult(t *testing.T) {
+	ctx := test.Context(t)
+	p := newTestPool(t, Options{Max: 2})
+	for _, size := range []int{0, 1, 4000, 4096, 70_000, 3 << 20} {
+		data := make([]byte, size)
+		for i := range data {
+			data[i] = byte(i * 7)
+		}
+		got, err := p.Do(ctx, deed{Do: "echo", Data: data})
+		test.Check(t, err)
+		test.Bytes(t, got.Data, data)
+	}
+}
+
+// recorder collects events.
+type recorder struct {
+	mu     sync.Mutex
+	events []Event
+}
+
+func (r *recorder) add(e Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+func (r *recorder) count(is func(Event) bool) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if is(e) {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *recorder) await(t testing.TB, what string, is func(Event) bool) {
+	t.Helper()
+	test.Eventually(t, what, func() bool { return r.count(is) > 0 })
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	test.Check(t, err)
+	return string(b)
+}
+
+// awaitText waits until a task has noted something, and returns it.
+func awaitText(t testing.TB, path string) (text string) {
+	t.Helper()
+	test.Eventually(t, "the task notes something", func() bool { return size(path) > 0 })
+	return read(t, path)
+}
+
+func remove(t testing.TB, path string) {
+	t.Helper()
+	test.Check(t, os.Remove(path))
+}

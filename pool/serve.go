@@ -1,0 +1,385 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/internal/proc"
+	"github.com/go-gipc/gipc/internal/unwind"
+)
+
+// workerArgs is what a worker gets.
+type workerArgs struct {
+	Tasks                 *gipc.Duplex[[]byte, []byte]
+	Config                []byte
+	ArgCodec, ResultCodec string
+	PerWorker             int
+	MaxResult             int
+	MaxMemory             uint64
+}
+
+// run decodes an argument, calls decoded when that is done, runs the task, and appends the encoded result to out. Errors that
+// are about the argument or the result are *valueError.
+type run func(ctx context.Context, arg []byte, decoded func(), out []byte) ([]byte, error)
+
+// surviveSignals keeps the signals that a service manager or a terminal sends to all processes of a service from ending this
+// one, so that the pool decides when it ends. The signals' actions are not ignored, which programs that a task starts would
+// inherit. It returns a function that undoes it.
+func surviveSignals() (undo func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	return func() { signal.Stop(signals) }
+}
+
+// serve opens the task and runs what the pool sends.
+func serve(ctx context.Context, args workerArgs, open func(ctx context.Context) (run, error)) error {
+	var last cleanups
+	defer last.run()
+	ctx = context.WithValue(ctx, cleanupKey{}, &last)
+	fn, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	s := &server{
+		ctx: context.WithoutCancel(ctx), pool: args.Tasks, fn: fn, tasks: map[uint64]*task{}, over: make(chan error, 1),
+		alone: args.PerWorker == 1, maxResult: args.MaxResult, maxMemory: args.MaxMemory,
+	}
+	s.send(head(kindReady, 0))
+	err = s.run(ctx)
+	s.cancelAll()
+	s.readers.Wait()
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// server is a worker at work. The goroutine that has received a task runs it, without a switch to another one. Meanwhile
+// another goroutine receives: so those that receive, or run what they have received, come and go.
+type server struct {
+	ctx       context.Context // never ends
+	pool      *gipc.Duplex[[]byte, []byte]
+	fn        run
+	alone     bool // there is one task at a time
+	maxResult int
+	maxMemory uint64
+	relief    *time.Timer // makes another goroutine receive while a task runs, where alone is set
+	over      chan error  // gets why nothing more can be received
+	readers   sync.WaitGroup
+
+	mu      sync.Mutex
+	ended   bool             // nothing more is received
+	reading int              // goroutines that receive
+	tasks   map[uint64]*task // that are not answered
+	looked  time.Time        // when memory was last looked at
+}
+
+// task is one that the pool has sent.
+type task struct {
+	id  uint64
+	ctx *taskCtx
+	arg *[]byte // the whole message, until the argument is decoded; body is in it
+
+	mu   sync.Mutex
+	body []byte // nil when the task runs or is dropped
+}
+
+// reliefDelay is how long a task runs before another goroutine receives, to hear that it is cancelled. Most tasks that are
+// shorter than a switch between goroutines are over by then.
+const reliefDelay = 200 * time.Microsecond
+
+// run receives and runs what the pool sends, until ctx ends or the pool is gone.
+func (s *server) run(ctx context.Context) error {
+	s.relief = time.AfterFunc(time.Hour, func() { s.receive(ctx) })
+	defer s.relief.Stop()
+	s.relief.Stop()
+	go s.receive(ctx)
+	err := <-s.over
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	return err
+}
+
+// join counts a goroutine that is about to receive. It returns false when there is nothing more to receive.
+func (s *server) join() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.readers.Add(1)
+	}
+	return !s.ended
+}
+
+// begin says whether the calling goroutine is to receive: another one may do so.
+func (s *server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading > 0 {
+		return false
+	}
+	s.reading++
+	return true
+}
+
+// receive receives messages while no other goroutine does, and handles them.
+func (s *server) receive(ctx context.Context) {
+	if !s.join() {
+		return
+	}
+	defer s.readers.Done()
+	for s.begin() {
+		b := takeBuffer()
+		err := s.pool.GetInto(ctx, b)
+		s.mu.Lock()
+		s.reading--
+		s.mu.Unlock()
+		if err == nil {
+			err = s.handle(ctx, b)
+		} else {
+			err = io.EOF // asked to end, or nobody is there any more
+		}
+		if err != nil {
+			select {
+			case s.over <- err:
+			default:
+			}
+			return
+		}
+	}
+}
+
+// handle does what a message says. The message's memory is its own from here.
+func (s *server) handle(ctx context.Context, b *[]byte) error {
+	k, id, body, err := parseHead(*b)
+	if err != nil {
+		return err
+	}
+	switch k {
+	case kindTask, kindArg:
+		deadline, arg, err := parseDeadline(body)
+		if err != nil {
+			return err
+		}
+		t := &task{id: id, arg: b, body: arg, ctx: newTaskCtx(s.ctx, deadline)}
+		s.mu.Lock()
+		s.tasks[id] = t
+		s.mu.Unlock()
+		if k == kindTask {
+			s.work(ctx, t)
+		}
+		return nil // the memory is the task's
+	case kindRun:
+		if t := s.find(id); t != nil {
+			s.work(ctx, t)
+		}
+	case kindCancel:
+		s.cancel(id, body)
+	default:
+		return fmt.Errorf("gipc/pool: a message of unknown kind %d", k)
+	}
+	returnBuffer(b)
+	return nil
+}
+
+func (s *server) find(id uint64) *task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tasks[id]
+}
+
+// cancel ends the ctx of a task, or drops the task if it doesn't run yet. It may have been answered already.
+func (s *server) cancel(id uint64, body []byte) {
+	t := s.find(id)
+	if t == nil {
+		return
+	}
+	t.ctx.end(parseCancel(body))
+	if t.take() != nil {
+		t.release()
+		s.answer(t, head(kindDropped, id))
+	}
+}
+
+// take returns the encoded argument to the first who asks.
+func (t *task) take() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	body := t.body
+	t.body = nil
+	return body
+}
+
+func (s *server) cancelAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.tasks {
+		t.ctx.end(whyClosed, ErrClosed)
+	}
+}
+
+// release gives the argument's memory back.
+func (t *task) release() {
+	b := t.arg
+	t.arg = nil
+	returnBuffer(b)
+}
+
+// work runs a task and answers it. A panic ends the process, which tells the pool. Meanwhile another goroutine receives.
+func (s *server) work(ctx context.Context, t *task) {
+	arg := t.take()
+	if arg == nil {
+		return // it was dropped
+	}
+	if s.alone {
+		s.relief.Reset(reliefDelay)
+		defer s.relief.Stop()
+	} else {
+		go s.receive(ctx)
+	}
+	returned := false
+	defer func() {
+		if goexits, panics := unwind.Reason(); !returned && goexits && !panics {
+			s.answer(t, failureMessage(t.id, errGoexit))
+			go s.receive(ctx)
+		}
+	}()
+	out := takeBuffer()
+	*out = append((*out)[:0], head(kindResult, t.id)...)
+	b, err := s.fn(t.ctx, arg, t.release, *out)
+	returned = true
+	switch {
+	case err != nil:
+		s.answer(t, failureMessage(t.id, err))
+	case len(b)-headSize > s.maxResult:
+		s.answer(t, failureMessage(t.id, &valueError{tooLarge("result", "MaxResult", len(b)-headSize, s.maxResult)}))
+	default:
+		*out = b
+		s.answer(t, b)
+	}
+	returnBuffer(out)
+	s.lookAtMemory()
+}
+
+var errGoexit = errors.New("the task called runtime.Goexit")
+
+func (s *server) answer(t *task, message []byte) {
+	s.mu.Lock()
+	delete(s.tasks, t.id)
+	s.mu.Unlock()
+	t.ctx.end(whyCanceled, context.Canceled) // lets go of what was derived from it
+	s.send(message)
+}
+
+// send ignores errors: they say that the pool is gone, and receive finds out.
+func (s *server) send(message []byte) { _ = s.pool.Put(s.ctx, message) }
+
+// memoryInterval is how often memory is looked at, at most.
+const memoryInterval = 100 * time.Millisecond
+
+// lookAtMemory tells the pool when there is too much in memory, even after all that is unused was given back.
+func (s *server) lookAtMemory() {
+	if s.maxMemory == 0 {
+		return
+	}
+	s.mu.Lock()
+	due := time.Since(s.looked) >= memoryInterval
+	if due {
+		s.looked = time.Now()
+	}
+	s.mu.Unlock()
+	if !due || !s.tooMuch() {
+		return
+	}
+	debug.FreeOSMemory()
+	if s.tooMuch() {
+		s.send(head(kindWorn, 0))
+	}
+}
+
+func (s *server) tooMuch() bool {
+	used, err := proc.ResidentMemory()
+	return err == nil && used > s.maxMemory
+}
+
+// taskCtx is the ctx of a task: the pool decides when it ends, and why. It has a deadline for those who ask, but no timer.
+type taskCtx struct {
+	context.Context // carries the cause
+	cancel          context.CancelCauseFunc
+	deadline        time.Time // zero: none
+	done            chan struct{}
+
+	mu  sync.Mutex
+	err error
+}
+
+func newTaskCtx(parent context.Context, deadline time.Time) *taskCtx {
+	c := &taskCtx{deadline: deadline, done: make(chan struct{})}
+	c.Context, c.cancel = context.WithCancelCause(parent)
+	return c
+}
+
+func (c *taskCtx) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+func (c *taskCtx) Done() <-chan struct{} { return c.done }
+
+func (c *taskCtx) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// end ends the ctx with a cause. Another call does nothing.
+func (c *taskCtx) end(w why, cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err = context.Canceled
+	if w == whyDeadline || w == whyTimeout {
+		c.err = context.DeadlineExceeded
+	}
+	c.cancel(cause)
+	close(c.done)
+}
+
+type cleanupKey struct{}
+
+// cleanups are functions to run at the end.
+type cleanups struct {
+	mu  sync.Mutex
+	fns []func()
+}
+
+// Cleanup makes f run when the worker ends other than by a crash or a kill: the function registered last runs first. The worker
+// has Options.Grace for its tasks and all of them. Call it in the function that RegisterWith got, with its ctx or one derived
+// from it. It panics for any other ctx.
+func Cleanup(ctx context.Context, f func()) {
+	c, ok := ctx.Value(cleanupKey{}).(*cleanups)
+	if !ok {
+		panic("gipc/pool: Cleanup: the ctx is not that of a worker")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fns = append(c.fns, f)
+}
+
+func (c *cleanups) run() {
+	c.mu.Lock()
+	fns := slices.Clone(c.fns)
+	c.mu.Unlock()
+	for _, f := range fns {
+		defer f() // the last one first, and each, even if another one panics
+	}
+}

@@ -1,0 +1,145 @@
+//go:build unix
+
+package pool
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/internal/test"
+)
+
+// withoutDescriptors runs f while this process can open no file.
+func withoutDescriptors(t *testing.T, f func()) {
+	t.Helper()
+	var limit syscall.Rlimit
+	test.Check(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	low := limit
+	setTo(&low.Cur, test.FreeDescriptors(t, 0))
+	test.Check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low))
+	defer func() { test.Check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)) }()
+	f()
+}
+
+// setTo sets a field of Rlimit, whose type depends on the system.
+func setTo[T ~int64 | ~uint64](field *T, n int) { *field = T(n) }
+
+// Workers can't be started, but others are well: nobody's task fails, and the starts are few.
+func TestShortOfDescriptorsWhileOthersAreWell(t *testing.T) {
+	rec := &recorder{}
+	p := newTestPool(t, Options{Max: 8, Min: 2, OnEvent: rec.add})
+	test.Check(t, p.WaitReady(test.Context(t)))
+	withoutDescriptors(t, func() {
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				for range 100 {
+					if _, err := p.Do(test.Context(t), deed{}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
+	if n := rec.count(func(e Event) bool { return e.Reason == ReasonNotStarted }); n == 0 || n > 16 {
+		t.Errorf("%d failed starts", n)
+	}
+}
+
+func TestShortOfDescriptorsWithoutAWorker(t *testing.T) {
+	p := newTestPool(t, Options{Max: 2, Min: -1})
+	withoutDescriptors(t, func() {
+		_, err := p.Do(test.Context(t), deed{})
+		as[*StartError](t, err)
+		test.Is(t, err, syscall.EMFILE)
+	})
+	_, err := p.Do(test.Context(t), deed{})
+	for failed := new(StartError); errors.As(err, &failed); {
+		_, err = p.Do(test.Context(t), deed{}) // the next try was under way
+	}
+	test.Check(t, err)
+}
+
+// A task that kills each worker costs honest ones no more than the starts.
+func TestPoisonDoesNotDelayOthers(t *testing.T) {
+	p := newTestPool(t, Options{Max: 2, Retries: 2})
+	over, stop := context.WithTimeout(test.Context(t), *stormTime)
+	defer stop()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	longest := time.Duration(0)
+	for range 16 {
+		wg.Go(func() {
+			for over.Err() == nil {
+				began := time.Now()
+				if _, err := p.Do(test.Context(t), deed{}); err != nil {
+					var died *WorkerError // with PerWorker 1 the poison is never beside it
+					t.Error(err, errors.As(err, &died))
+				}
+				mu.Lock()
+				longest = max(longest, time.Since(began))
+				mu.Unlock()
+			}
+		})
+	}
+	for over.Err() == nil {
+		_, err := p.Do(test.Context(t), deed{Do: "kill"})
+		test.Equal(t, as[*WorkerError](t, err).Starts, 3)
+	}
+	wg.Wait()
+	if longest > 5*time.Second {
+		t.Errorf("an honest task took %v", longest)
+	}
+}
+
+// As systemd and Kubernetes end a service: SIGTERM to all its processes, and the parent drains.
+func TestDrainWhileAllGetSIGTERM(t *testing.T) {
+	p := newTestPool(t, Options{Min: 2, Max: 2, PerWorker: 4})
+	dir := t.TempDir()
+	var results []<-chan error
+	for i := range 8 {
+		hold := filepath.Join(dir, string(rune('a'+i)))
+		results = append(results, test.Started(func() error { _, err := p.Do(context.Background(), deed{Do: "until told", Path: hold}); return err }))
+	}
+	test.Eventually(t, "all run", func() bool { files, _ := filepath.Glob(dir + "/?"); return len(files) == 8 })
+	for pid := range pids(p) {
+		test.Check(t, syscall.Kill(-pid, syscall.SIGTERM))
+		test.Check(t, syscall.Kill(-pid, syscall.SIGINT))
+	}
+	drained := test.Started(func() error { return p.Drain(context.Background()) })
+	for i := range 8 {
+		remove(t, filepath.Join(dir, string(rune('a'+i))))
+	}
+	for _, r := range results {
+		test.Check(t, <-r)
+	}
+	test.Check(t, <-drained)
+}
+
+// The output of workers is written by one goroutine at a time.
+func TestWorkersShareAWriter(t *testing.T) {
+	var out racyWriter
+	p := newTestPool(t, Options{Min: 4, Max: 4, Spawn: &gipc.SpawnOptions{Stdout: &out, Stderr: &out}})
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			if _, err := p.Do(test.Context(t), deed{Do: "print"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	test.Check(t, p.Close())
+	test.Equal(t, out.n, 16*len("printed\n"))
+}
+
+type racyWriter struct{ n int }
+
+func (w *racyWriter) Write(b []byte) (int, error) { w.n += len(b); return len(b), nil }
