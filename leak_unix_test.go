@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"runtime"
 	"runtime/pprof"
@@ -72,7 +73,7 @@ func oneLife(ctx context.Context, i int, random *rand.Rand) error {
 	}
 	defer order.CloseNow()
 	p, err := Spawn(ctx, entryDeed, deedArgs{Do: "await order", In: in}, &SpawnOptions{
-		Stdin: strings.NewReader("x"), Stdout: io.Discard, Stderr: io.Discard,
+		Stdin: strings.NewReader("x"), Stdout: io.Discard, Stderr: io.Discard, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return errors.Join(err, in.Close())

@@ -11,7 +11,7 @@ import (
 )
 
 // Handler is a slog.Handler that sends the records of a child process to its parent. Its methods may be called from any
-// number of goroutines at once. Handle waits for room in the pipe for 10 ms at most, together with the other calls.
+// number of goroutines at once. Handle waits for room in the pipe for about 10 ms at most, together with the other calls.
 type Handler struct {
 	to    *sender
 	level slog.Level
@@ -21,7 +21,7 @@ type Handler struct {
 
 // NewHandler makes a handler that writes records from level on to a pipe. The pipe belongs to it.
 func NewHandler(pipe io.WriteCloser, level slog.Level) *Handler {
-	return &Handler{to: &sender{pipe: stream.NewSink(pipe)}, level: level}
+	return &Handler{to: newSender(stream.NewSink(pipe)), level: level}
 }
 
 // Enabled says whether records of that level are sent.

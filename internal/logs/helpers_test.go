@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -12,13 +11,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/go-gipc/gipc/internal/fd"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
 // newPipe returns a pipe that is closed with the test.
-func newPipe(t testing.TB) (r, w *os.File) {
+func newPipe(t testing.TB) (r, w fd.End) {
 	t.Helper()
-	r, w, err := os.Pipe()
+	r, w, err := fd.NewPipe(0)
 	test.Check(t, err)
 	t.Cleanup(func() { _, _ = r.Close(), w.Close() }) // the test may have closed them
 	return r, w
@@ -27,7 +27,7 @@ func newPipe(t testing.TB) (r, w *os.File) {
 // serving is a child's log that a test serves, without a child.
 type serving struct {
 	t      testing.TB
-	in     *os.File // what the child writes to
+	in     fd.End // what the child writes to
 	exited chan struct{}
 	group  errgroup.Group
 }
@@ -44,7 +44,7 @@ func serve(t testing.TB, to slog.Handler, attrs ...slog.Attr) *serving {
 // write writes as a child that is hostile, or crashes.
 func (s *serving) write(text string) {
 	s.t.Helper()
-	_, err := s.in.WriteString(text)
+	_, err := s.in.Write([]byte(text))
 	test.Check(s.t, err)
 }
 

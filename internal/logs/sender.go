@@ -13,18 +13,24 @@ import (
 )
 
 // patience is how long a pipe must be full before records are dropped.
-const patience = 10 * time.Millisecond
+const (
+	patience = 10 * time.Millisecond
+	step     = time.Millisecond
+)
 
 // sender writes lines to a pipe. Whoever holds the lock writes, for patience at most while nobody reads. While the pipe is
 // full, a goroutine waits for room in place of the calls, and it alone writes.
 type sender struct {
-	pipe stream.Sink
+	pipe  stream.Sink
+	tells bool // the pipe tells how much room it has
 
 	mu      sync.Mutex
 	room    chan struct{} // not nil: the pipe is full; closed when there is room
 	dropped int           // records of which the parent is not told yet
 	gone    error         // the parent is gone
 }
+
+func newSender(pipe stream.Sink) *sender { return &sender{pipe: pipe, tells: pipe.Room() > 0} }
 
 func (s *sender) send(line []byte) error {
 	s.mu.Lock()
@@ -116,24 +122,34 @@ func (s *sender) write(line []byte) (rest []byte, err error) {
 	return nil, nil
 }
 
-// writeSome writes what it can, and waits for room for as long as patience.
+// writeSome writes what it can, and waits for room for as long as patience. It waits in small steps, each of which takes longer
+// on a busy machine: a parent that waits for a processor, as this process does, is not taken for one that doesn't read.
 func (s *sender) writeSome(p []byte) (n int, err error) {
-	began := time.Now()
-	timer := time.AfterFunc(patience, func() { s.pipe.Interrupt() })
-	defer timer.Stop()
-	for time.Since(began) < patience {
-		n, err = s.pipe.Write(context.Background(), p, nil)
-		if n > 0 || !isFull(err) {
+	for range patience / step {
+		if n, err = s.writeWithin(step, p); n > 0 || !isFull(err) {
 			break
 		}
-	}
-	if n == 0 && (err == nil || isFull(err)) { // it may be this process that stood still
-		n, err = s.pipe.TryWrite(p)
 	}
 	if isFull(err) {
 		err = nil
 	}
 	return n, err
+}
+
+// writeWithin writes until it is done or so much time is over.
+func (s *sender) writeWithin(d time.Duration, p []byte) (n int, err error) {
+	if s.tells && s.pipe.Room() < len(p) { // on Windows: a write that has begun couldn't be interrupted
+		time.Sleep(d)
+		return 0, stream.ErrInterrupted
+	}
+	timer := time.AfterFunc(d, func() { s.pipe.Interrupt() })
+	defer timer.Stop()
+	for began := time.Now(); ; {
+		n, err = s.pipe.Write(context.Background(), p, nil)
+		if n > 0 || !isFull(err) || time.Since(began) >= d { // else a call before was interrupted too late
+			return n, err
+		}
+	}
 }
 
 // isFull says whether a write's error means that there was no room: the call before may have been interrupted too late.
