@@ -41,6 +41,7 @@ type running struct {
 // start starts a service with options that change has changed. It ends with the test.
 func start(t *testing.T, change func(*pool.Options)) *running {
 	t.Helper()
+	test.Bounded(t)
 	opts := options()
 	opts.Max, opts.Timeout, opts.Grace = 2, test.Patience, 50*time.Millisecond
 	opts.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -132,7 +133,7 @@ func wantThumbnail(t *testing.T, a answer) image.Image {
 	t.Helper()
 	test.Check(t, a.err)
 	if a.status != http.StatusOK {
-		t.Fatalf("status %d: %s", a.status, a.body)
+		t.Fatalf("status %d: %.200q", a.status, a.body)
 	}
 	thumb, format, err := image.Decode(bytes.NewReader(a.body))
 	test.Check(t, err)
@@ -145,7 +146,7 @@ func wantRefused(t *testing.T, a answer, status int, reason string) {
 	t.Helper()
 	test.Check(t, a.err)
 	if a.status != status || string(a.body) != reason+"\n" {
-		t.Fatalf("status %d: %q, want %d: %q", a.status, a.body, status, reason)
+		t.Fatalf("status %d: %.200q, want %d: %q", a.status, a.body, status, reason)
 	}
 	test.Equal(t, a.retryAfter != "", status == http.StatusServiceUnavailable)
 }

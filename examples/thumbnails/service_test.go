@@ -92,7 +92,7 @@ func TestBadFiles(t *testing.T) {
 			a := s.post(t, c.file)
 			test.Check(t, a.err)
 			if a.status != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), c.reason) {
-				t.Errorf("status %d: %s", a.status, a.body)
+				t.Errorf("status %d: %.200q", a.status, a.body)
 			}
 			s.wantWorks(t)
 		})
