@@ -11,10 +11,17 @@ import (
 	"github.com/go-gipc/gipc/internal/test"
 )
 
-// docs/platforms.md says which test holds what: each that it names is there.
+// docs/platforms.md and docs/reliability.md say which test holds what: each that they name is there.
 func TestPlatformsNamesTestsThatExist(t *testing.T) {
 	page, err := os.ReadFile("docs/platforms.md")
 	test.Check(t, err)
+	more, err := os.ReadFile("docs/reliability.md")
+	test.Check(t, err)
+	for command := range strings.Lines(string(more)) {
+		if !strings.Contains(command, "go test") { // -run has a part of a name
+			page = append(page, command...)
+		}
+	}
 	defined := map[string]bool{}
 	test.Check(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
