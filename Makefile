@@ -4,7 +4,7 @@ BENCHTIME ?= 1s
 FUZZTIME ?= 10s
 MODELTIME ?= 20s
 
-.PHONY: build test race test32 model fuzz bench vet walls lint wine ci
+.PHONY: build test race test32 model fuzz bench vet walls lint wine cgroup ci
 
 build:
 	go build ./...
@@ -38,6 +38,9 @@ lint:
 
 wine:
 	.ci/wine/run
+
+cgroup:
+	.ci/cgroup
 
 ci:
 	.ci/run

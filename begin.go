@@ -95,6 +95,8 @@ func (r report) asError(received bool) error {
 		return fmt.Errorf("%w (%s)", ErrVersionMismatch, r.Text)
 	case r.Refused == refusedEntrypoint:
 		return fmt.Errorf("%w (it has: %s)", ErrUnknownEntrypoint, r.Text)
+	case r.Refused == refusedLimits:
+		return fmt.Errorf("%w: it can't hold its limits: %s", ErrNotReady, r.Text)
 	case !r.Ready:
 		return fmt.Errorf("%w: it can't take over its arguments: %s", ErrNotReady, r.Text)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-gipc/gipc/internal/codec"
 	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/limits"
 )
 
 // The control channel is two pipes between a parent and its child, with frames of CBOR. The parent sends a hello, then
@@ -24,6 +25,7 @@ type hello struct {
 	Passed     []passedEnd
 	FDs        []uint64 // the numbers that the child has for them
 	Uses       []int    // see handover
+	Limits     *limits.Limits
 }
 
 // order is what the parent sends later.
@@ -53,6 +55,7 @@ const (
 	refusedBuild
 	refusedEntrypoint
 	refusedArgs
+	refusedLimits
 )
 
 type ctxEnd int
