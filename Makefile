@@ -5,7 +5,7 @@ FUZZTIME ?= 10s
 MODELTIME ?= 20s
 CHAOSTIME ?= 20s
 
-.PHONY: build test race test32 model chaos fuzz bench vet walls lint wine ci
+.PHONY: build test race test32 model chaos fuzz bench vet walls lint wine cgroup ci
 
 build:
 	go build ./...
@@ -42,6 +42,9 @@ lint:
 
 wine:
 	.ci/wine/run
+
+cgroup:
+	.ci/cgroup
 
 ci:
 	.ci/run

@@ -100,6 +100,8 @@ func (r report) asError(received bool) error {
 		return fmt.Errorf("%w (%s)", ErrVersionMismatch, text)
 	case r.Refused == refusedEntrypoint:
 		return fmt.Errorf("%w (it has: %s)", ErrUnknownEntrypoint, text)
+	case r.Refused == refusedLimits:
+		return fmt.Errorf("%w: it can't hold its limits: %s", ErrNotReady, text)
 	case !r.Ready:
 		return fmt.Errorf("%w: it can't take over its arguments: %s", ErrNotReady, text)
 	}

@@ -173,6 +173,9 @@ func (c *childSide) prepare(b beginning) (*call, *report) {
 	if err := c.forwardLog(b.Log); err != nil {
 		return nil, &report{Refused: refusedArgs, Text: "log pipe: " + err.Error()}
 	}
+	if err := b.Limits.Hold(); err != nil { // what decodes the arguments may be the user's code
+		return nil, &report{Refused: refusedLimits, Text: err.Error()}
+	}
 	adopting.Store(true)
 	defer adopting.Store(false)
 	call, err := entry.prepare(b.args, func(args any) ([]half, error) {

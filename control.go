@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-gipc/gipc/internal/codec"
 	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/limits"
 	"github.com/go-gipc/gipc/internal/remote"
 )
 
@@ -26,6 +27,7 @@ type hello struct {
 	FDs        []uint64 // the numbers that the child has for them
 	Uses       []int    // see handover
 	Log        logPipe
+	Limits     *limits.Limits
 }
 
 // order is what the parent sends later.
@@ -54,6 +56,7 @@ const (
 	refusedBuild
 	refusedEntrypoint
 	refusedArgs
+	refusedLimits
 )
 
 // control is one process's side of the control channel.

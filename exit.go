@@ -18,6 +18,7 @@ type ExitError struct {
 	Signal os.Signal // nil unless a signal ended it
 	Err    error     // what the entrypoint returned, with the sentinels that it matched (see RegisterError), or why the child was terminated
 	Asked  bool      // the child was asked to stop, and its entrypoint returned no more than its ctx's error
+	Limit  string    // which of SpawnOptions.Limits ended the child: "memory", "cpu", "processes" or "file size"; "" if none did, or the system doesn't tell
 	Panic  string    // panic value or fatal runtime error
 	Stack  []byte    // its goroutine's stack
 	Stderr []byte    // the last 16 KiB, where SpawnOptions.Stderr was a plain writer
@@ -27,6 +28,8 @@ func (e *ExitError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "gipc: child %s (pid %d) ", e.Name, e.PID)
 	switch {
+	case e.Limit != "":
+		fmt.Fprintf(&b, "was ended by its %s limit (raise SpawnOptions.Limits.%s, or give it less to do)", e.Limit, limitFields[e.Limit])
 	case e.Panic != "":
 		fmt.Fprintf(&b, "crashed: %s", bounded(e.Panic))
 	case e.Signal != nil:
@@ -90,6 +93,9 @@ func (p *Process) exitError(failure error) error {
 	e.Code, e.Signal, known = p.child.Status()
 	if known && e.Code == 0 && failure == nil {
 		return nil
+	}
+	if p.reason == nil || !p.child.EndedByForce() {
+		e.Limit = p.child.Limit()
 	}
 	e.Stderr = p.child.Stderr()
 	switch {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-gipc/gipc/internal/codec"
+	"github.com/go-gipc/gipc/internal/limits"
 	"github.com/go-gipc/gipc/internal/proc"
 )
 
@@ -67,6 +68,9 @@ type SpawnOptions struct {
 
 	// StartTimeout is the time in which the child must become ready. 0: 30 s.
 	StartTimeout time.Duration
+
+	// Limits bound what the child may use of the machine. nil: no more than the parent.
+	Limits *Limits
 
 	// Daemon marks a child that a Supervisor doesn't wait for but ends after the others.
 	Daemon bool
@@ -128,6 +132,7 @@ func (n named) String() string { return string(n) }
 type starter struct {
 	entrypoint string
 	opts       SpawnOptions
+	limits     *limits.Limits // nil: none
 	handover   *handover
 }
 
@@ -136,6 +141,10 @@ func (s *starter) start(ctx context.Context, args any) (_ *Process, err error) {
 		return nil, ErrNotInitialized
 	}
 	if err := s.opts.check(); err != nil {
+		return nil, err
+	}
+	s.limits = s.opts.Limits.internal()
+	if err := s.limits.Check(); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -196,7 +205,8 @@ func (s *starter) startMoving(ctx, startCtx context.Context, args any) (_ *Proce
 	first := hello{
 		File: proc.FileID(), Build: proc.BuildID(), Entrypoint: s.entrypoint, Grace: s.opts.Grace,
 		Passed: s.handover.passed, FDs: child.Passed, Uses: s.handover.uses,
-		Log: logPipe{Number: child.LogNumber, Level: level},
+		Log:    logPipe{Number: child.LogNumber, Level: level},
+		Limits: s.limits,
 	}
 	if err := p.awaitReady(startCtx, first, encoded); err != nil {
 		return nil, err
@@ -212,6 +222,6 @@ func (s *starter) startProcess() (*proc.Child, error) {
 	return proc.Start(&proc.Command{
 		Name: s.opts.Name, Env: s.opts.Env, Dir: s.opts.Dir,
 		Stdin: s.opts.Stdin, Stdout: s.opts.Stdout, Stderr: s.opts.Stderr,
-		Log: s.opts.Logger != nil, Change: s.opts.Command, Pass: s.handover.fds,
+		Log: s.opts.Logger != nil, Change: s.opts.Command, Pass: s.handover.fds, Limits: s.limits,
 	})
 }

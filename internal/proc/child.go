@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/limits"
 )
 
 // DrainDelay is how long after a child's end its parent waits for the rest of its output: a grandchild may hold the
@@ -26,6 +27,7 @@ type Child struct {
 
 	cmd    *exec.Cmd
 	pid    int
+	limits *limits.Limits
 	stdio  stdio
 	crash  fd.End
 	served context.Context // ends DrainDelay after the child
@@ -39,13 +41,14 @@ type Child struct {
 
 	state  *os.ProcessState // written before exited is closed; nil if the OS didn't tell
 	report []byte           // of a crash; written by the group
+	events limits.Events    // likewise
 	drain  *time.Timer      // likewise: cancels served
 }
 
 func newChild(cmd *exec.Cmd, s *starting) *Child {
 	c := &Child{
 		Orders: s.pipes.orders, Reports: s.pipes.reports, Passed: s.passed, Log: s.pipes.log, LogNumber: s.logNumber,
-		cmd: cmd, pid: cmd.Process.Pid, stdio: s.stdio, crash: s.pipes.crash, job: s.job, exited: make(chan struct{}),
+		cmd: cmd, pid: cmd.Process.Pid, limits: s.Limits, stdio: s.stdio, crash: s.pipes.crash, job: s.job, exited: make(chan struct{}),
 	}
 	c.served, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -97,8 +100,13 @@ func (c *Child) reap() error {
 	c.state = state
 	close(c.exited)
 	c.drain = time.AfterFunc(DrainDelay, c.cancel)
-	if doomed {
+	events, errEnd := job.end()
+	c.events = events
+	if doomed || job.endsAll() {
 		job.reapKilled(c.pid)
+	}
+	if err == nil {
+		err = errEnd
 	}
 	return err
 }
@@ -133,6 +141,14 @@ func (c *Child) Status() (code int, sig os.Signal, known bool) {
 func (c *Child) EndedByForce() bool {
 	code, _, known := c.Status()
 	return known && (code == codeTerminated || code == codeKilled)
+}
+
+// Limit names the limit that ended the child, after the end of the group: "" if none did, or the system doesn't tell.
+func (c *Child) Limit() string {
+	_, sig, _ := c.Status()
+	return c.limits.EndedBy(limits.Ending{
+		Signal: sig, OutOfMemory: outOfMemory(c.report), NoThread: outOfThreads(c.report), Events: c.events,
+	})
 }
 
 // CrashReport returns what the Go runtime printed when the child crashed, after the end of the group; empty if it did not.

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/limits"
 )
 
 // Command says how to run this program as a child.
@@ -21,6 +22,7 @@ type Command struct {
 	Log            bool             // the child gets a pipe for log records
 	Change         func(*exec.Cmd)  // has the last word; nil: nobody has
 	Pass           []fd.Inheritable // what else the child inherits; the caller closes it afterwards
+	Limits         *limits.Limits   // the part that is held from outside; nil: none
 }
 
 // starting is one Start.
@@ -45,6 +47,7 @@ func Start(c *Command) (_ *Child, err error) {
 			s.stdio.abandon()
 			s.pipes.abandon()
 			s.job.release()
+			_, _ = s.job.end() // the error that follows matters more
 		}
 	}()
 	if err := s.pipes.open(c.Log); err != nil {
@@ -77,7 +80,7 @@ func (s *starting) command() (*exec.Cmd, error) {
 	if err := s.stdio.connect(cmd, s.Command); err != nil {
 		return nil, err
 	}
-	if s.job, err = newJob(cmd); err != nil {
+	if s.job, err = newJob(cmd, s.Limits); err != nil {
 		return nil, err
 	}
 	numbers, intact := s.job.attach(cmd, slices.Concat(s.pipes.child, s.Pass))

@@ -3,6 +3,7 @@ package proc
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -83,10 +84,50 @@ func ExplainCrash(report, stderr []byte) (value string, stack []byte) {
 	if value == "" && bytes.Contains(report, []byte("\nruntime.newstack(")) {
 		value = "stack overflow" // so deep that its text is in front of what is kept of stderr
 	}
+	if value == "" && outOfMemory(report) {
+		value = "out of memory"
+	}
 	if value == "" {
 		value = unnamedCrash
 	}
 	return value, stack
+}
+
+// outOfMemory says whether the runtime ended the program because the system gave it no memory.
+func outOfMemory(report []byte) bool {
+	return thrownBy(report, wantingMemory...) || nilInRuntime(report)
+}
+
+// wantingMemory are the runtime's functions that end the program when the system gives them no memory.
+var wantingMemory = []string{
+	"runtime.sysMapOS(", "runtime.sysUsedOS(", "runtime.persistentalloc1(", "runtime.newArenaMayUnlock(", "runtime.recordspan(",
+	"runtime.(*mheap).sysAlloc(", "runtime.(*pageAlloc).grow(", "runtime.(*mcache).allocLarge(", "runtime.(*mcache).refill(",
+	"runtime.stackalloc(", "runtime.stackpoolalloc(", "runtime.getempty(",
+}
+
+// nilInRuntime says whether the runtime itself, on its own stack, has used a nil pointer: it doesn't check all that the system
+// gives it, such as the queue of the garbage collector's spans.
+func nilInRuntime(report []byte) bool {
+	head, stack, _ := bytes.Cut(report, []byte("\n\ngoroutine 0 "))
+	_, top, _ := bytes.Cut(stack, []byte("\n"))
+	return bytes.HasPrefix(head, []byte("SIGSEGV: ")) && bytes.HasSuffix(head, []byte(" addr=0x0")) && bytes.HasPrefix(top, []byte("runtime."))
+}
+
+// outOfThreads says whether the runtime ended the program because the system gave it no thread. With cgo it is C code of package
+// runtime/cgo that calls abort then, outside any call of the program's.
+func outOfThreads(report []byte) bool {
+	head, _, onOwnStack := bytes.Cut(report, []byte("\n\ngoroutine 0 "))
+	const sentByItself = " sigcode=18446744073709551610" // SI_TKILL
+	aborted := bytes.HasPrefix(head, []byte("SIGABRT: ")) && bytes.HasSuffix(head, []byte(sentByItself)) && onOwnStack
+	return thrownBy(report, "runtime.newosproc(") || aborted
+}
+
+// thrownBy says whether one of the runtime's functions ended the program by a fatal error. In a report a function has a line,
+// and its place the next one.
+func thrownBy(report []byte, functions ...string) bool {
+	_, behind, _ := bytes.Cut(report, []byte("\nruntime.throw("))
+	lines := bytes.SplitN(behind, []byte("\n"), 4)
+	return len(lines) == 4 && slices.ContainsFunc(functions, func(f string) bool { return bytes.HasPrefix(lines[2], []byte(f)) })
 }
 
 const (

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -93,6 +94,40 @@ func TestExplainCrash(t *testing.T) {
 		value, got := ExplainCrash([]byte(c.report), []byte(c.stderr))
 		if value != c.value || string(got) != c.stack {
 			t.Errorf("%s: %q, %q; want %q, %q", name, value, got, c.value, c.stack)
+		}
+	}
+}
+
+// The runtime prints the text of a fatal error to stderr alone, which may be elsewhere.
+func TestCrashForWantOfMemoryOrThreads(t *testing.T) {
+	const thrown = "runtime stack:\nruntime.throw({0x4e1bdf?, 0x272b?})\n\t/runtime/panic.go:1229 +0x48\n%s0x1000)\n\t/x.go:1 +0x1\n\ngoroutine 1 [running]:\nmain.main()\n\t/x.go:1\n"
+	const signal = "SIGSEGV: segmentation violation\nPC=0x1 m=3 sigcode=1 addr=%s\n\ngoroutine 0 gp=0x1 m=3 [idle]:\n%s0x1)\n\t/x.go:1\n\ngoroutine 1 [running]:\n"
+	const abort = "SIGABRT: abort\nPC=0x1 m=0 sigcode=%s\n%s\ngoroutine %d gp=0x1 m=0 [idle]:\nruntime: g 0 gp=0x1: unknown pc 0x1\n"
+	const itself = "18446744073709551610"
+	for name, c := range map[string]struct {
+		report          string
+		memory, threads bool
+	}{
+		"mapping":           {fmt.Sprintf(thrown, "runtime.sysMapOS("), true, false},
+		"metadata":          {fmt.Sprintf(thrown, "runtime.(*mheap).sysAlloc("), true, false},
+		"unchecked":         {fmt.Sprintf(signal, "0x0", "runtime.(*spanQueue).tryDrain("), true, false},
+		"thread":            {fmt.Sprintf(thrown, "runtime.newosproc("), false, true},
+		"thread, with cgo":  {fmt.Sprintf(abort, itself, "", 0), false, true},
+		"abort in a call":   {fmt.Sprintf(abort, itself, "signal arrived during cgo execution\n", 1), false, false},
+		"abort from others": {fmt.Sprintf(abort, "0", "", 0), false, false},
+		"panic":             {"panic: no room\n\ngoroutine 1 [running]:\nmain.main()\n\t/x.go:1\n", false, false},
+		"fatal error":       {fmt.Sprintf(thrown, "runtime.fatal("), false, false},
+		"pointer":           {fmt.Sprintf(signal, "0x7f00", "runtime.(*spanQueue).tryDrain("), false, false},
+		"the program's nil": {fmt.Sprintf(signal, "0x0", "main.f("), false, false},
+		"nothing":           {},
+		"cut":               {"runtime stack:\nruntime.throw(", false, false},
+	} {
+		memory, threads := outOfMemory([]byte(c.report)), outOfThreads([]byte(c.report))
+		if memory != c.memory || threads != c.threads {
+			t.Errorf("%s: memory %v, threads %v", name, memory, threads)
+		}
+		if value, _ := ExplainCrash([]byte(c.report), nil); c.memory && value != "out of memory" && name != "unchecked" {
+			t.Errorf("%s: %q", name, value)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/go-gipc/gipc/internal/limits"
 )
 
 // kill ends a child that is not reaped yet, and its descendants.
@@ -16,6 +18,11 @@ func (j *job) kill(*exec.Cmd) error {
 
 // killGroup ends what is left in the job of a child that has ended.
 func (j *job) killGroup(cmd *exec.Cmd) error { return j.kill(cmd) }
+
+// end has nothing to do, and knows nothing: a job tells of its limits over a completion port only.
+func (job) end() (e limits.Events, err error) { return e, nil }
+
+func (job) endsAll() bool { return false }
 
 // reapKilled has nothing to do.
 func (job) reapKilled(int) {}

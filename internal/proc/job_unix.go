@@ -12,24 +12,28 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/go-gipc/gipc/internal/limits"
 )
 
-// job holds a child and its descendants together; here the kernel's process group does that.
-type job struct{}
+// job holds a child and its descendants together; here the kernel's process group does that, and a cgroup where the child's
+// limits have one.
+type job struct{ cgroup *limits.Cgroup }
 
 // newJob makes a command's child lead a process group of its own.
-func newJob(cmd *exec.Cmd) (job, error) {
+func newJob(cmd *exec.Cmd, l *limits.Limits) (job, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	return job{}, nil
+	cgroup, err := l.NewCgroup(cmd)
+	return job{cgroup}, err
 }
 
 // start starts a command. What leads a session leads a group too, and may not be made to.
-func (job) start(cmd *exec.Cmd) error {
+func (j job) start(cmd *exec.Cmd) error {
 	attr := cmd.SysProcAttr
 	if attr.Setsid {
 		attr.Setpgid = false
 	}
-	err := cmd.Start()
+	err := j.cgroup.Start(cmd)
 	if info, errRoot := os.Stat(attr.Chroot); errors.Is(err, fs.ErrNotExist) && errRoot == nil && info.IsDir() {
 		return fmt.Errorf("%w: the program is looked up inside SysProcAttr.Chroot (%s), mount /proc there (Linux) or set Cmd.Path to a copy of this program in it", err, attr.Chroot)
 	}
@@ -38,6 +42,12 @@ func (job) start(cmd *exec.Cmd) error {
 
 // release is called when the child has ended.
 func (job) release() {}
+
+// end kills what is left in the child's cgroup, which can't be removed otherwise, and removes it.
+func (j job) end() (limits.Events, error) { return j.cgroup.End(2 * DrainDelay) }
+
+// endsAll says whether end kills what the child has started.
+func (j job) endsAll() bool { return j.cgroup != nil }
 
 // kill kills the group that was made for a child that is not reaped yet, and the child, which may have left the group.
 func (j job) kill(cmd *exec.Cmd) error {

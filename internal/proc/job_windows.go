@@ -3,6 +3,7 @@ package proc
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"syscall"
@@ -10,12 +11,15 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/go-gipc/gipc/internal/limits"
 )
 
 // job is a child's job object. Parent and child hold it: when the last of them is gone, it ends what is in it, which is
 // the child and whatever that started.
 type job struct {
 	handle    windows.Handle
+	limits    *limits.Limits
 	inherited []syscall.Handle // what a child that is to be started gets from here
 	process   windows.Handle   // of the started child
 }
@@ -29,13 +33,13 @@ const (
 	codeKilled     = 128 + 9
 )
 
-// newJob makes a job for a command's child, and a process group, so that Ctrl-C reaches the parent alone.
-func newJob(cmd *exec.Cmd) (job, error) {
+// newJob makes a job for a command's child, which holds its limits, and a process group, so that Ctrl-C reaches the parent alone.
+func newJob(cmd *exec.Cmd, l *limits.Limits) (job, error) {
 	h, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
 		return job{}, os.NewSyscallError("CreateJobObject", err)
 	}
-	j := job{handle: h}
+	j := job{handle: h, limits: l}
 	if err := j.endsWhenReleased(true); err != nil {
 		_ = windows.CloseHandle(h)
 		return job{}, err
@@ -47,13 +51,23 @@ func newJob(cmd *exec.Cmd) (job, error) {
 	return j, nil
 }
 
+// endsWhenReleased says what happens to the processes in the job when nobody holds it any more. Their limits stay.
 func (j *job) endsWhenReleased(yes bool) error {
-	var limits windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION
+	var info windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION
+	basic := &info.BasicLimitInformation
 	if yes {
-		limits.BasicLimitInformation.LimitFlags = windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
+		basic.LimitFlags |= windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
+	}
+	if l := j.limits; l != nil && l.Memory > 0 {
+		basic.LimitFlags |= windows.JOB_OBJECT_LIMIT_JOB_MEMORY
+		info.JobMemoryLimit = uintptr(min(uint64(l.Memory), math.MaxUint))
+	}
+	if l := j.limits; l != nil && l.Processes > 0 {
+		basic.LimitFlags |= windows.JOB_OBJECT_LIMIT_ACTIVE_PROCESS
+		basic.ActiveProcessLimit = uint32(min(uint64(l.Processes), math.MaxUint32))
 	}
 	_, err := windows.SetInformationJobObject(j.handle, windows.JobObjectExtendedLimitInformation,
-		uintptr(unsafe.Pointer(&limits)), uint32(unsafe.Sizeof(limits)))
+		uintptr(unsafe.Pointer(&info)), uint32(unsafe.Sizeof(info)))
 	return os.NewSyscallError("SetInformationJobObject", err)
 }
 

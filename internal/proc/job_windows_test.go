@@ -20,7 +20,7 @@ func startOutsideJob(t *testing.T, cmd *exec.Cmd) error {
 	var p pipes
 	defer p.abandon()
 	test.Check(t, p.open(false))
-	j, err := newJob(cmd)
+	j, err := newJob(cmd, nil)
 	test.Check(t, err)
 	j.attach(cmd, p.child)
 	defer func(h windows.Handle) {
