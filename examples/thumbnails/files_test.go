@@ -27,9 +27,9 @@ var (
 	right = color.RGBA{B: 100, A: 255}
 )
 
-// halves returns an image whose halves have two colours. Its origin is not 0, 0.
+// halves returns an image whose halves have two colours.
 func halves(width, height int) image.Image {
-	img := image.NewPaletted(image.Rect(-7, 5, width-7, 5+height), color.Palette{left, right})
+	img := image.NewPaletted(image.Rect(0, 0, width, height), color.Palette{left, right})
 	for i := range img.Pix {
 		if i%width >= width/2 {
 			img.Pix[i] = 1
@@ -57,14 +57,19 @@ func encoded(t *testing.T, format string, img image.Image) []byte {
 	return file.Bytes()
 }
 
-// animated returns a GIF whose first frame has two halves, and whose other frames are not.
+// animated returns a GIF whose first frame has two halves and leaves a margin, and whose other frames are white.
 func animated(t *testing.T, width, height int) []byte {
 	t.Helper()
-	other := image.NewPaletted(image.Rect(0, 0, width, height), color.Palette{color.White})
 	first := halves(width, height).(*image.Paletted)
-	first.Rect = other.Rect
+	first.Rect = image.Rect(50, 30, 50+width, 30+height)
+	canvas := image.Rect(0, 0, width+100, height+60)
+	other := image.NewPaletted(canvas, color.Palette{color.White})
 	var file bytes.Buffer
-	test.Check(t, gif.EncodeAll(&file, &gif.GIF{Image: []*image.Paletted{first, other, other}, Delay: []int{10, 10, 10}}))
+	test.Check(t, gif.EncodeAll(&file, &gif.GIF{
+		Image:  []*image.Paletted{first, other, other},
+		Delay:  []int{10, 10, 10},
+		Config: image.Config{Width: canvas.Dx(), Height: canvas.Dy()},
+	}))
 	return file.Bytes()
 }
 

@@ -45,8 +45,8 @@ var thumbnail = pool.RegisterWith("thumbnail", func(_ context.Context, memory in
 	return makeThumbnail, nil
 })
 
-// makeThumbnail returns a PNG with at most side × side pixels. It fails for what is no image, and for a decompression bomb:
-// that says its size in its first bytes.
+// makeThumbnail returns a PNG with at most side × side pixels, of the first frame if there are several. It refuses a
+// decompression bomb before it decodes it: each format has the image's size in its header.
 func makeThumbnail(ctx context.Context, upload []byte) ([]byte, error) {
 	config, _, err := image.DecodeConfig(bytes.NewReader(upload))
 	if err != nil {
