@@ -63,7 +63,8 @@ type Options struct {
 	InProcess bool
 
 	// Spawn are the options of each worker's process. Stdout and Stderr, if they are no files, are written by one goroutine at
-	// a time. A Stdin that is no file is an error of New, because workers would take input from each other. StartTimeout
+	// a time. A Stdin that is no file is an error of New, because workers would take input from each other, and so is a CPU
+	// limit, because it is of a worker's whole life. StartTimeout
 	// covers the function that RegisterWith got. Grace 0: Options.Grace. Logger nil: Options.Logger.
 	Spawn *gipc.SpawnOptions
 
@@ -124,6 +125,9 @@ func (o *Options) resolveSpawn() error {
 	}
 	if _, isFile := spawn.Stdin.(*os.File); spawn.Stdin != nil && !isFile {
 		return errors.New("option Spawn.Stdin is no *os.File: workers would take input from each other")
+	}
+	if spawn.Limits != nil && spawn.Limits.CPU > 0 {
+		return errors.New("option Spawn.Limits.CPU is of a worker's whole life, and ends healthy workers: use Timeout")
 	}
 	setDefault(&spawn.Grace, o.Grace)
 	setDefault(&spawn.StartTimeout, defaultStartTimeout)

@@ -5,6 +5,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"io"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -164,4 +165,20 @@ func TestWorkerEndsBeforeItHasAllOfTheArgument(t *testing.T) {
 	test.Check(t, <-result)
 	test.Equal(t, int(p.Stats().Retried), 0)
 	test.Equal(t, int(p.Stats().Lost), 1)
+}
+
+// A worker that takes more memory than its limit costs its task, and is told apart from a crash.
+func TestWorkerAboveItsMemoryLimit(t *testing.T) {
+	p, err := New(hoard, &Options{Max: 1, Spawn: &gipc.SpawnOptions{Limits: &gipc.Limits{Memory: 256 << 20}, Stderr: io.Discard}})
+	test.Check(t, err)
+	defer func() { test.Check(t, p.Close()) }()
+	_, err = p.Do(test.Context(t), 1)
+	if failed := new(StartError); errors.As(err, &failed) && errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("the system holds no such limit: ", err)
+	}
+	test.Check(t, err)
+	_, err = p.Do(test.Context(t), 2000)
+	test.Equal(t, as[*WorkerError](t, err).Exit.Limit, "memory")
+	_, err = p.Do(test.Context(t), 1)
+	test.Check(t, err)
 }

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,13 +80,16 @@ func (h *process) kill(why error) {
 	_ = h.child.KillCause(why) // it may have ended
 }
 
+// workerName is what its process is called.
+func (p *core) workerName() string { return cmp.Or(p.opts.Spawn.Name, p.name) }
+
 // live runs the worker from its start to its end.
 func (h *process) live() {
 	err := h.run()
 	h.cancel(nil)
 	var exit *gipc.ExitError
 	if !errors.As(err, &exit) {
-		exit = &gipc.ExitError{Name: h.pool.name, PID: h.w.pid}
+		exit = &gipc.ExitError{Name: h.pool.workerName(), PID: h.w.pid}
 	}
 	if exit.Asked || errors.Is(err, ErrClosed) {
 		err = nil
@@ -125,7 +129,7 @@ func (h *process) run() error {
 	h.readRest()
 	err = started.Wait(context.Background())
 	if err == nil && h.ctx.Err() == nil {
-		err = &gipc.ExitError{Name: h.pool.name, PID: started.PID()} // os.Exit(0)
+		err = &gipc.ExitError{Name: h.pool.workerName(), PID: started.PID()} // os.Exit(0)
 	}
 	return err
 }

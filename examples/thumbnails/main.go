@@ -106,7 +106,7 @@ func options() *pool.Options {
 		Timeout:   10 * time.Second,
 		Retries:   1,             // a worker can also die through no fault of its image
 		MaxMemory: maxMemory / 8, // a worker that still holds so much after an image is replaced
-		Spawn:     &gipc.SpawnOptions{Name: "thumbnails"},
+		Spawn:     &gipc.SpawnOptions{Name: "thumbnails", Limits: &gipc.Limits{Memory: maxMemory, NoCore: true}},
 		Logger:    slog.Default(),
 	}
 }
@@ -118,9 +118,10 @@ type service struct {
 func newService(opts *pool.Options) (*service, error) {
 	task := thumbnail.With(maxMemory)
 	p, err := pool.New(task, opts)
-	if errors.Is(err, errors.ErrUnsupported) { // only Linux tells how much memory a worker has
-		portable := *opts
-		portable.MaxMemory = 0
+	if errors.Is(err, errors.ErrUnsupported) { // only Linux tells how much memory a worker has, and holds both limits
+		portable, spawn := *opts, *opts.Spawn
+		spawn.Limits = nil
+		portable.MaxMemory, portable.Spawn = 0, &spawn
 		p, err = pool.New(task, &portable)
 	}
 	return &service{p}, err
