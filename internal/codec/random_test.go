@@ -19,7 +19,7 @@ import (
 
 type (
 	inArray struct {
-		_    struct{} `cbor:",toarray"` //nolint:unused // it is read by reflection
+		_    struct{} `cbor:",toarray"`
 		A    int
 		Name string
 		When time.Time
