@@ -45,10 +45,10 @@ func TestTimeKeepsItsInstant(t *testing.T) {
 			Stamp{whole}, "n", []time.Time{even, whole}, [1]*time.Time{&whole}, map[time.Time]map[string]time.Time{whole: {"a": whole}},
 			[]any{whole, whole, map[any]any{"a": whole}}, &record{Stamp: Stamp{whole}},
 		}
-		print := func(r record) string {
+		shown := func(r record) string {
 			return strings.ReplaceAll(fmt.Sprint(r.Times, r.Any), "+0000 +0000", "+0000 UTC")
 		}
-		if print(got) != print(want) || !got.When.Equal(instant) ||
+		if shown(got) != shown(want) || !got.When.Equal(instant) ||
 			!got.Next.When.Equal(instant) || !got.Array[0].Equal(instant) {
 			t.Errorf("offset %d: got %v, want %v", offset, got, want)
 		}
