@@ -307,4 +307,14 @@ func TestTextMarshalers(t *testing.T) {
 		A textual
 		B halfJSON
 	}](t, "it has the method of encoding.TextMarshaler, but not that of encoding.TextUnmarshaler", "it has the method of")
+	accepts[struct {
+		A textual
+		B onlyFromText
+	}](t, "it has the method of encoding.TextUnmarshaler, which would get its text, but not", fine)
+	accepts[onlyFromText](t, fine, fine) // where nothing goes by its text
 }
+
+// onlyFromText is written as the string that it is.
+type onlyFromText string
+
+func (v *onlyFromText) UnmarshalText(text []byte) error { *v = onlyFromText(text) + "!"; return nil }
