@@ -50,9 +50,9 @@ func (r *Reader[T]) Get(ctx context.Context) (T, error) {
 	return v, err
 }
 
-// GetInto is Get into *v. The codecs of this package reuse the memory of *v: that of maps, and that of slices up to their
-// length or 64 KiB, whichever is more. Raw reuses all of it. Nothing else of the old value is left. After an error *v may hold
-// part of a message.
+// GetInto is Get into *v, which is then what Get would have returned. Nothing of the old value is left, in unexported fields
+// neither. The codecs of this package reuse the memory of *v where the message sets it: that of slices up to their length or
+// 64 KiB, whichever is more, and that of maps with [CBOR]. Raw reuses all of it. After an error *v may hold part of a message.
 func (r *Reader[T]) GetInto(ctx context.Context, v *T) error {
 	if r.raw {
 		return r.wrap(ctx, "get", r.in.NextInto(ctx, any(v).(*[]byte)))

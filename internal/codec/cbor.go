@@ -50,7 +50,7 @@ func Encode(out *bytes.Buffer, v any) error {
 		return err
 	}
 	written := out.Bytes()[start:]
-	if err := checkHeads(written, maxBignumBytes); err != nil {
+	if err := checkHeads(written); err != nil {
 		return err
 	}
 	return s.mode.dec.Wellformed(written)
@@ -60,11 +60,7 @@ func Encode(out *bytes.Buffer, v any) error {
 func Decode(src []byte, v any) error {
 	value := reflect.ValueOf(v).Elem()
 	s := shapeOf(value.Type())
-	limit := maxUnneededBytes
-	if s.facts&(integers|anything|opaque) != 0 {
-		limit = maxBignumBytes
-	}
-	if err := checkHeads(src, limit); err != nil {
+	if err := checkHeads(src); err != nil {
 		return err
 	}
 	r := resetter{src: src}
@@ -82,9 +78,8 @@ const (
 	maxBignumBytes = 64 << 10 // of one integer beyond 64 bits
 
 	// What does not fit its place the library prints in decimal, which costs more than linear time: 15 ms for 64 KiB.
-	largeBytes       = 1 << 10   // an integer of more is large, and below that
-	maxLargeBytes    = 512 << 10 // is the limit of all large ones in a message
-	maxUnneededBytes = 64        // of an integer in a message for a type that holds none beyond 64 bits
+	largeBytes    = 1 << 10   // an integer of more is large, and below that
+	maxLargeBytes = 512 << 10 // is the limit of all large ones in a message
 )
 
 // mode is how values of a type are written and read.
@@ -141,8 +136,7 @@ func must[M any](mode M, err error) M {
 // checkHeads refuses what the library takes far more than linear time for: it looks through all the tags of an item once
 // for every tag, and prints a big integer that doesn't fit in decimal. Children follow their parent's head, so that one
 // pass over all heads needs no stack. It leaves malformed messages to the library, which tells what is wrong.
-// limit is that of the bytes of one integer.
-func checkHeads(src []byte, limit int) error {
+func checkHeads(src []byte) error {
 	tags, bignum, large := 0, false, 0
 	for len(src) > 0 {
 		if first := src[0]; first < majorTag && first&0x1f < 24 { // a small number, short text, the head of a short list
@@ -174,9 +168,6 @@ func checkHeads(src []byte, limit int) error {
 				return nil
 			}
 			if bignum {
-				if arg > uint64(limit) && limit < maxBignumBytes {
-					return fmt.Errorf("an integer of %d bytes is in a message for a type that holds none beyond 64 bits", arg)
-				}
 				if err := countInteger(&large, arg); err != nil {
 					return err
 				}

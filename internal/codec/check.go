@@ -87,6 +87,10 @@ func (c *check) check(t reflect.Type, at string, addressable bool) error {
 	} else if self {
 		return nil
 	}
+	if c.Format == &cborByText && t.Kind() == reflect.String && reflect.PointerTo(t).Implements(textUnmarshalerType) {
+		why := fmt.Sprintf("it has the method of %v, which would get its text, but not that of %v", textUnmarshalerType, textMarshalerType)
+		return c.refuse(at, t, why+": "+c.adviceFor(t, at))
+	}
 	if c.hasNoEncoding(t.Kind()) {
 		return c.refuseKind(t, at)
 	}

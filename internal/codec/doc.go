@@ -2,6 +2,10 @@
 // and the check, once for each type, whether a type can be encoded at all. It knows nothing of channels: what a handle is,
 // a function tells that the [Checker] is given.
 //
+// fxamacker/cbor alone reads and writes CBOR, but for numbers, strings and bytes (plain.go). What it would get wrong is dealt
+// with around it: a value is looked at before it is encoded (look.go), as far as its type may hold such things (shape.go), and
+// a used value is made as good as new before it is decoded into (reset.go).
+//
 // The functions have no state but what is known of types, and may be called from several goroutines at once. None keeps a
 // reference to a value or a message.
 //

@@ -139,6 +139,19 @@ func TestUsedIsAsNew(t *testing.T) {
 	}
 }
 
+// TestEmptySliceWithoutMemory: one that can't keep any is nil again, too.
+func TestEmptySliceWithoutMemory(t *testing.T) {
+	type large struct{ A [maxSpare + 1]byte }
+	v := struct {
+		Items []int   `cbor:",omitempty"`
+		Large []large `cbor:",omitempty"`
+	}{[]int{}, make([]large, 0, 1)}
+	test.Check(t, Decode([]byte{0xa0}, &v))
+	if v.Items != nil || v.Large != nil {
+		t.Errorf("got %v, %v", v.Items, v.Large)
+	}
+}
+
 // TestEmptyMapIntoUsed: a map without entries arrives as one, however its head is written.
 func TestEmptyMapIntoUsed(t *testing.T) {
 	for _, head := range emptyMaps {
