@@ -195,7 +195,7 @@ func explains(err error, plan, fate string) bool {
 	}
 	switch fate {
 	case "Kill":
-		return exit.Signal == syscall.SIGKILL && said == "killed by Kill"
+		return exit.Signal == syscall.SIGKILL && strings.HasPrefix(said, "killed by Kill") // and what its entrypoint had returned
 	case "SIGKILL":
 		return exit.Signal == syscall.SIGKILL && said == ""
 	case "Terminate":
