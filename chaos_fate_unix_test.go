@@ -66,7 +66,7 @@ func shortOfDescriptors(n int) (restore func(), err error) {
 	}
 	_ = unix.Close(fd)
 	low := limit
-	low.Cur = min(limit.Cur, uint64(fd+n))
+	setTo(&low.Cur, fd+n)
 	return func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }, unix.Setrlimit(unix.RLIMIT_NOFILE, &low)
 }
 
