@@ -66,7 +66,7 @@ func shortOfDescriptors(n int) (restore func(), err error) {
 	}
 	_ = unix.Close(fd)
 	low := limit
-	low.Cur = min(limit.Cur, uint64(fd+n))
+	setTo(&low.Cur, fd+n)
 	return func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }, unix.Setrlimit(unix.RLIMIT_NOFILE, &low)
 }
 
@@ -195,7 +195,7 @@ func explains(err error, plan, fate string) bool {
 	}
 	switch fate {
 	case "Kill":
-		return exit.Signal == syscall.SIGKILL && said == "killed by Kill"
+		return exit.Signal == syscall.SIGKILL && strings.HasPrefix(said, "killed by Kill") // and what its entrypoint had returned
 	case "SIGKILL":
 		return exit.Signal == syscall.SIGKILL && said == ""
 	case "Terminate":

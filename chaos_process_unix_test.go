@@ -359,7 +359,7 @@ func (p *chaosProcess) step() error {
 
 // exhaustMemory goes on until the runtime finds none: with a limit below what is in use, that is soon.
 func exhaustMemory() error {
-	if err := unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
+	if err := unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
 		return err
 	}
 	debug.SetGCPercent(-1) // the collector crashes in other ways, of its own

@@ -118,10 +118,10 @@ func TestQueuedMessagesOutlastTheGrace(t *testing.T) {
 	}
 	test.Check(t, p.Wait(ctx))
 
-	// Nobody reads, and it is asked to stop: Stop says so.
+	// Nobody reads, and it is asked to stop: Stop says so. It has a quarter of its grace for telling.
 	_, w = pipeOf(t, &Options[string]{Buffer: 4 << 20})
 	counted, say := stringPipe(t)
-	p = spawnIt(t, entryDeed, deedArgs{Do: "count", Out: w, N: n, Text: text, Rest: []*Writer[string]{say}}, &SpawnOptions{Grace: grace})
+	p = spawnIt(t, entryDeed, deedArgs{Do: "count", Out: w, N: n, Text: text, Rest: []*Writer[string]{say}}, &SpawnOptions{Grace: 16 * grace})
 	get(t, ctx, counted)
 	var e *ExitError
 	if err := p.Stop(ctx); !errors.As(err, &e) || !strings.Contains(err.Error(), "before others had read") {
