@@ -180,6 +180,7 @@ func TestCgroupIsRemovedWhenSpawnFails(t *testing.T) {
 }
 
 func TestCgroupMemory(t *testing.T) {
+	skipUnderRaceDetector(t)
 	dir := cgroupBelow(t, "memory")
 	opts := SpawnOptions{Limits: &Limits{Memory: 64 << 20, Cgroup: dir}}
 	wantLimit(t, limited(t, deedArgs{Do: "become a shell", Text: "exec tail /dev/zero"}, opts), "memory", "Memory", os.Kill)
