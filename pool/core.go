@@ -161,8 +161,7 @@ func (p *core) do(ctx context.Context, c *call, patient bool, info *TaskInfo) (a
 		switch {
 		case err == errAgain:
 			continue
-		case err == nil && a.exit != nil && info.Starts <= p.opts.Retries:
-			p.retry(c)
+		case err == nil && a.exit != nil && info.Starts <= p.opts.Retries && p.retry(c):
 			continue
 		case err == nil && a.exit != nil:
 			err = &WorkerError{Task: p.name, PID: a.pid, Starts: info.Starts, Exit: a.exit}
@@ -175,11 +174,16 @@ func (p *core) do(ctx context.Context, c *call, patient bool, info *TaskInfo) (a
 	}
 }
 
-func (p *core) retry(c *call) {
+// retry puts a call whose worker has ended into the queue again. It returns false if no worker will come any more.
+func (p *core) retry(c *call) bool {
 	p.mu.Lock()
+	defer p.unlock()
+	if p.state == closed {
+		return false
+	}
 	p.stats.Retried++
 	p.enqueue(c, 0, time.Now())
-	p.unlock()
+	return true
 }
 
 // errAgain says that the call is in the queue again.
@@ -193,11 +197,11 @@ func (p *core) attempt(ctx context.Context, c *call, info *TaskInfo) (answer, er
 		return p.leaveWaiting(ctx, c)
 	}
 	p.mu.Lock()
-	state, a, w := c.state, c.answer, c.worker
+	a, w := c.answer, c.worker
 	p.mu.Unlock()
 	info.Waited += time.Since(c.queued)
-	if state == answered && w == nil {
-		return answer{}, a.err
+	if a.err != nil {
+		return answer{}, a.err // it may have got a worker just before
 	}
 	began := time.Now()
 	defer func() { info.Ran += time.Since(began) }()

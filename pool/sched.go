@@ -245,6 +245,9 @@ func (s *sched) unsent(c *call, why error, now time.Time) (again bool) {
 	s.brokeOff(w, why, now)
 	c.unsent++
 	if s.state == closed || c.unsent == maxUnsent {
+		if c.state == answered {
+			c.notify() // it may have been woken once for its worker's start and end
+		}
 		return false
 	}
 	delete(w.calls, c.id)
