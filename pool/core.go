@@ -28,6 +28,8 @@ type core struct {
 	waiters  []*waiter
 	timer    *time.Timer   // runs settle when it is time to
 	timerAt  time.Time     // zero: it does not run
+	isShut   bool          // shut is closed
+	shut     chan struct{} // closed when the pool is closed
 	quiet    bool          // no event follows
 	allEnded chan struct{} // closed when the pool is closed and all workers have ended
 }
@@ -39,7 +41,7 @@ type waiter struct {
 }
 
 func newCore(name string, opts Options, args workerArgs, tries int) *core {
-	p := &core{name: name, opts: opts, args: args, replace: make(chan struct{}, 1), allEnded: make(chan struct{})}
+	p := &core{name: name, opts: opts, args: args, replace: make(chan struct{}, 1), shut: make(chan struct{}), allEnded: make(chan struct{})}
 	p.events = newEvents(&p.opts)
 	p.sched = sched{opts: &p.opts, tries: tries, random: rand.Float64, hire: p.hire, report: p.reportEvent}
 	p.backoff.SetDefaults(healthy)
@@ -67,6 +69,10 @@ func (p *core) unlock() {
 		}
 		return reached
 	})
+	if p.state == closed && !p.isShut {
+		p.isShut = true
+		close(p.shut)
+	}
 	if p.finished() && !p.quiet {
 		p.quiet = true
 		p.events.Close()
