@@ -123,8 +123,13 @@ func (s *sched) settle(now time.Time) {
 			break
 		}
 	}
-	if s.state == draining && s.calls == 0 {
-		s.state = closed
+	if s.state == draining {
+		for len(s.idle) > 0 {
+			s.retire(s.idle[0], ReasonClosed)
+		}
+		if s.calls == 0 {
+			s.state = closed
+		}
 	}
 	if s.state == closed {
 		for _, w := range s.workers {
