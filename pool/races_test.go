@@ -84,3 +84,32 @@ func TestUnsentCallIsWokenByTheEndItHasMissed(t *testing.T) {
 	test.Equal(t, w.s.unsent(c, errors.New("broken"), w.now), false)
 	test.Equal(t, len(c.wake), 1)
 }
+
+// What Replace could not replace stays, and wears as before.
+func TestReplaceThatGivesUpLeavesNoTrace(t *testing.T) {
+	w, k := newSched(t, Options{Max: 1, MaxTasks: 2})
+	s := w.s
+	do := func() {
+		c := &call{wake: make(chan struct{}, 1)}
+		test.Check(t, s.admit(c, w.now))
+		w.settle()
+		_, err := s.received(k, kindResult, c.id, nil, nil, w.now)
+		test.Check(t, err)
+		s.over(c, false)
+		w.settle()
+	}
+	do()
+	s.wear(k, ReasonReplaced)
+	w.settle()
+	heir := k.heir
+	do()
+	s.keep(k)
+	w.settle()
+	test.Equal(t, heir.phase, phaseLeaving)
+	test.Equal(t, k.phase, phaseTaking)
+	do()
+	test.Equal(t, k.worn, ReasonWorn)
+	s.wear(k, ReasonReplaced)
+	s.keep(k)
+	test.Equal(t, k.worn, ReasonWorn)
+}

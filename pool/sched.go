@@ -216,8 +216,8 @@ func (s *sched) assign(w *worker, now time.Time) {
 	}
 	w.calls[c.id] = c
 	w.tasks++
-	if w.worn == ReasonNone && w.tasks == w.maxTasks {
-		w.worn = ReasonWorn
+	if w.maxTasks > 0 && w.tasks >= w.maxTasks {
+		s.wear(w, ReasonWorn)
 	}
 	if w.tasks == 1 && w.epoch == s.epoch {
 		s.failures = 0 // it started after the last failure, and well
@@ -270,9 +270,7 @@ func (s *sched) received(w *worker, k kind, id uint64, body []byte, buf *[]byte,
 	case kindReady:
 		return false, fmt.Errorf("it said twice that it is ready")
 	case kindWorn:
-		if w.worn == ReasonNone {
-			w.worn = ReasonWorn
-		}
+		s.wear(w, ReasonWorn)
 		return false, nil
 	case kindResult, kindFailure, kindDropped:
 	default:
