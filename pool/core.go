@@ -28,6 +28,8 @@ type core struct {
 	waiters  []*waiter
 	timer    *time.Timer   // runs settle when it is time to
 	timerAt  time.Time     // zero: it does not run
+	isShut   bool          // shut is closed
+	shut     chan struct{} // closed when the pool is closed
 	quiet    bool          // no event follows
 	allEnded chan struct{} // closed when the pool is closed and all workers have ended
 }
@@ -39,7 +41,7 @@ type waiter struct {
 }
 
 func newCore(name string, opts Options, args workerArgs, tries int) *core {
-	p := &core{name: name, opts: opts, args: args, replace: make(chan struct{}, 1), allEnded: make(chan struct{})}
+	p := &core{name: name, opts: opts, args: args, replace: make(chan struct{}, 1), shut: make(chan struct{}), allEnded: make(chan struct{})}
 	p.events = newEvents(&p.opts)
 	p.sched = sched{opts: &p.opts, tries: tries, random: rand.Float64, hire: p.hire, report: p.reportEvent}
 	p.backoff.SetDefaults(healthy)
@@ -67,6 +69,10 @@ func (p *core) unlock() {
 		}
 		return reached
 	})
+	if p.state == closed && !p.isShut {
+		p.isShut = true
+		close(p.shut)
+	}
 	if p.finished() && !p.quiet {
 		p.quiet = true
 		if p.timer != nil {
@@ -164,8 +170,7 @@ func (p *core) do(ctx context.Context, c *call, patient bool, info *TaskInfo) (a
 		switch {
 		case err == errAgain:
 			continue
-		case err == nil && a.exit != nil && info.Starts <= p.opts.Retries:
-			p.retry(c)
+		case err == nil && a.exit != nil && info.Starts <= p.opts.Retries && p.retry(c):
 			continue
 		case err == nil && a.exit != nil:
 			err = &WorkerError{Task: p.name, PID: a.pid, Starts: info.Starts, Exit: a.exit}
@@ -178,11 +183,16 @@ func (p *core) do(ctx context.Context, c *call, patient bool, info *TaskInfo) (a
 	}
 }
 
-func (p *core) retry(c *call) {
+// retry puts a call whose worker has ended into the queue again. It returns false if no worker will come any more.
+func (p *core) retry(c *call) bool {
 	p.mu.Lock()
+	defer p.unlock()
+	if p.state == closed {
+		return false
+	}
 	p.stats.Retried++
 	p.enqueue(c, 0, time.Now())
-	p.unlock()
+	return true
 }
 
 // errAgain says that the call is in the queue again.
@@ -196,11 +206,11 @@ func (p *core) attempt(ctx context.Context, c *call, info *TaskInfo) (answer, er
 		return p.leaveWaiting(ctx, c)
 	}
 	p.mu.Lock()
-	state, a, w := c.state, c.answer, c.worker
+	a, w := c.answer, c.worker
 	p.mu.Unlock()
 	info.Waited += time.Since(c.queued)
-	if state == answered && w == nil {
-		return answer{}, a.err
+	if a.err != nil {
+		return answer{}, a.err // it may have got a worker just before
 	}
 	began := time.Now()
 	defer func() { info.Ran += time.Since(began) }()

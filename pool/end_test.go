@@ -285,3 +285,17 @@ func TestAvailable(t *testing.T) {
 	test.Check(t, p.Close())
 	test.Equal(t, p.Available(), 0)
 }
+
+// Drain ends the workers that have nothing to do while others finish.
+func TestDrainEndsIdleWorkers(t *testing.T) {
+	p := newTestPool(t, Options{Min: 2, Max: 2})
+	test.Check(t, p.WaitReady(test.Context(t)))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	result := start(t, ctx, p, deed{Do: "until cancelled"})
+	drained := test.Started(func() error { return p.Drain(test.Context(t)) })
+	test.Eventually(t, "the other worker ends", func() bool { return p.Stats().Workers == 1 })
+	cancel()
+	test.Is(t, <-result, context.Canceled)
+	test.Check(t, <-drained)
+}

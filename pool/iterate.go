@@ -5,6 +5,7 @@ import (
 	"iter"
 	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // Result is what became of one argument of Unordered.
@@ -84,9 +85,11 @@ type loop[A, R any] struct {
 
 	slots chan struct{} // holds one for each argument that is taken and not yet yielded
 	tasks chan *item[A] // of All in the order of args, of Unordered as they end
+	taken atomic.Int64  // arguments
 	args  chan argsEnd  // gets how args ended
 	ended *argsEnd      // what came from there
-	seen  int           // tasks that came from tasks
+	shut  bool          // the pool is closed: args is not waited for
+	seen  int64         // tasks that came from tasks
 
 	mu   sync.Mutex
 	over bool // nobody is in the loop any more
@@ -100,7 +103,6 @@ type item[A any] struct {
 
 // argsEnd is how a user's sequence ended.
 type argsEnd struct {
-	taken    int // arguments
 	panicked any // what it panicked with
 	goexit   bool
 }
@@ -136,7 +138,6 @@ func (l *loop[A, R]) take(args iter.Seq[A], ordered bool) {
 				break
 			}
 			l.start(arg, ordered)
-			end.taken++
 			if !l.slot() {
 				break
 			}
@@ -158,6 +159,7 @@ func (l *loop[A, R]) slot() bool {
 // start starts a task. There is room in tasks: it has a slot.
 func (l *loop[A, R]) start(arg A, ordered bool) {
 	it := &item[A]{arg, l.pool.begin(l.ctx, arg), make(chan struct{})}
+	l.taken.Add(1)
 	if ordered {
 		l.tasks <- it
 	}
@@ -177,10 +179,13 @@ func (l *loop[A, R]) yielded() { <-l.slots }
 
 // next waits for the next task to be yielded. It returns false when there is none any more, or ctx has ended.
 func (l *loop[A, R]) next() (*item[A], bool) {
-	for l.ctx.Err() == nil && (l.ended == nil || l.seen < l.ended.taken) {
-		args := l.args
+	for l.ctx.Err() == nil && (l.ended == nil && !l.shut || l.seen < l.taken.Load()) {
+		args, shut := l.args, l.pool.core.shut
 		if l.ended != nil {
 			args = nil
+		}
+		if l.shut {
+			shut = nil
 		}
 		select {
 		case it := <-l.tasks:
@@ -192,6 +197,8 @@ func (l *loop[A, R]) next() (*item[A], bool) {
 			}
 		case end := <-args:
 			l.ended = &end
+		case <-shut:
+			l.shut = true
 		case <-l.ctx.Done():
 		}
 	}
@@ -203,13 +210,17 @@ func (l *loop[A, R]) isLast(err error) bool {
 	return err != nil && (err == ErrClosed || err == l.ctx.Err())
 }
 
-// finish ends a loop that has no more results: with the ctx's error, as args did, or well.
+// finish ends a loop that has no more results: with the ctx's error, with ErrClosed, as args did, or well.
 func (l *loop[A, R]) finish(fail func(error)) {
-	if err := l.outer.Err(); err != nil {
+	l.note()
+	switch err := l.outer.Err(); {
+	case err != nil:
 		fail(l.pool.explain(l.outer, err))
-		return
+	case l.ended == nil:
+		fail(l.pool.explain(l.outer, ErrClosed))
+	default:
+		l.resume()
 	}
-	l.resume()
 }
 
 // resume goes on with what ended args.
@@ -229,12 +240,21 @@ func (l *loop[A, R]) end() {
 	l.mu.Lock()
 	l.over = true
 	l.mu.Unlock()
-	if l.ended == nil {
-		select {
-		case end := <-l.args:
-			l.ended = &end
-			l.resume()
-		default:
-		}
+	if l.note() {
+		l.resume()
+	}
+}
+
+// note says whether args has ended and nobody has noticed.
+func (l *loop[A, R]) note() bool {
+	if l.ended != nil {
+		return false
+	}
+	select {
+	case end := <-l.args:
+		l.ended = &end
+		return true
+	default:
+		return false
 	}
 }

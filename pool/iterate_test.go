@@ -194,3 +194,18 @@ func TestGoexitOfArgsGoesOnInTheLoop(t *testing.T) {
 	}()
 	test.Equal(t, <-ended, false)
 }
+
+// A loop whose args blocks ends when the pool is closed.
+func TestLoopsEndWithErrClosedWhileArgsBlocks(t *testing.T) {
+	p := newTestPool(t, Options{Max: 1})
+	ctx := test.Context(t)
+	var errs []error
+	for _, err := range p.All(ctx, func(yield func(deed) bool) { yield(echo(1)); <-ctx.Done() }) {
+		if errs = append(errs, err); len(errs) == 1 {
+			test.Check(t, p.Close())
+		}
+	}
+	test.Equal(t, len(errs), 2)
+	test.Check(t, errs[0])
+	test.Is(t, errs[1], ErrClosed)
+}

@@ -313,9 +313,7 @@ func (p *Pool[A, R]) Replace(ctx context.Context) error {
 
 func (p *core) replaceOne(ctx context.Context, w *worker) error {
 	p.mu.Lock()
-	if w.phase <= phaseTaking {
-		w.worn = ReasonReplaced
-	}
+	p.wear(w, ReasonReplaced)
 	gaveUp := p.gaveUp
 	var err error
 	waitErr := p.wait(ctx, func() bool {
@@ -336,9 +334,7 @@ func (p *core) replaceOne(ctx context.Context, w *worker) error {
 	}
 	if err != nil {
 		p.mu.Lock()
-		if w.phase == phaseTaking && w.worn == ReasonReplaced {
-			w.worn = ReasonNone
-		}
+		p.keep(w)
 		p.unlock()
 	}
 	return err

@@ -90,6 +90,24 @@ func (s *sched) unlink(w *worker) {
 	}
 }
 
+// wear makes another worker take over from w.
+func (s *sched) wear(w *worker, why Reason) {
+	if w.phase <= phaseTaking && w.worn == ReasonNone {
+		w.worn = why
+	}
+}
+
+// keep undoes what Replace has asked for, where no other worker has taken over.
+func (s *sched) keep(w *worker) {
+	if w.phase > phaseTaking || w.worn != ReasonReplaced {
+		return
+	}
+	w.worn = ReasonNone
+	if w.heir != nil {
+		s.retire(w.heir, ReasonReplaced)
+	}
+}
+
 func (s *sched) beIdle(w *worker, now time.Time) {
 	w.idleSince = now
 	s.idle = append(s.idle, w)
@@ -263,8 +281,8 @@ func (s *sched) wearByAge(now time.Time) {
 		return
 	}
 	for _, w := range s.workers {
-		if w.phase == phaseTaking && w.worn == ReasonNone && !now.Before(w.expires) {
-			w.worn = ReasonWorn
+		if w.phase == phaseTaking && !now.Before(w.expires) {
+			s.wear(w, ReasonWorn)
 		}
 	}
 }

@@ -123,8 +123,13 @@ func (s *sched) settle(now time.Time) {
 			break
 		}
 	}
-	if s.state == draining && s.calls == 0 {
-		s.state = closed
+	if s.state == draining {
+		for len(s.idle) > 0 {
+			s.retire(s.idle[0], ReasonClosed)
+		}
+		if s.calls == 0 {
+			s.state = closed
+		}
 	}
 	if s.state == closed {
 		for _, w := range s.workers {
@@ -211,8 +216,8 @@ func (s *sched) assign(w *worker, now time.Time) {
 	}
 	w.calls[c.id] = c
 	w.tasks++
-	if w.worn == ReasonNone && w.tasks == w.maxTasks {
-		w.worn = ReasonWorn
+	if w.maxTasks > 0 && w.tasks >= w.maxTasks {
+		s.wear(w, ReasonWorn)
 	}
 	if w.tasks == 1 && w.epoch == s.epoch {
 		s.failures = 0 // it started after the last failure, and well
@@ -245,6 +250,9 @@ func (s *sched) unsent(c *call, why error, now time.Time) (again bool) {
 	s.brokeOff(w, why, now)
 	c.unsent++
 	if s.state == closed || c.unsent == maxUnsent {
+		if c.state == answered {
+			c.notify() // it may have been woken once for its worker's start and end
+		}
 		return false
 	}
 	delete(w.calls, c.id)
@@ -262,9 +270,7 @@ func (s *sched) received(w *worker, k kind, id uint64, body []byte, buf *[]byte,
 	case kindReady:
 		return false, fmt.Errorf("it said twice that it is ready")
 	case kindWorn:
-		if w.worn == ReasonNone {
-			w.worn = ReasonWorn
-		}
+		s.wear(w, ReasonWorn)
 		return false, nil
 	case kindResult, kindFailure, kindDropped:
 	default:

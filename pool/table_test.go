@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -296,4 +297,15 @@ func TestFnKnowsTheDeadline(t *testing.T) {
 	got, err = p.Do(context.Background(), deed{Do: "deadline", N: 3000})
 	test.Check(t, err)
 	test.Equal(t, got.Text, "true true")
+}
+
+// A cancelled task is told so however small arguments must be.
+func TestCauseAboveMaxArg(t *testing.T) {
+	p := newTestPool(t, Options{Max: 1, MaxArg: 300, Grace: 2 * time.Second})
+	ctx, cancel := context.WithCancelCause(context.Background())
+	before := pid(t, p)
+	result := start(t, ctx, p, deed{Do: "until cancelled"})
+	cancel(errors.New(strings.Repeat("why ", 100)))
+	test.Is(t, <-result, context.Canceled)
+	test.Equal(t, pid(t, p), before)
 }

@@ -28,7 +28,7 @@ const (
 	// draining is how long what a worker sent before its end is read, where another process holds its channel open.
 	drainTime = time.Second
 
-	maxFailure = 1 << 20 // bytes of a failure's message
+	maxError = 1 << 20 // bytes of a message with an error in it, whatever MaxArg and MaxResult are
 )
 
 // process acts for a worker. It has one goroutine while the worker lives. What the worker says is read by those who wait for it.
@@ -102,8 +102,8 @@ func (h *process) run() error {
 	o := &h.pool.opts
 	began := time.Now()
 	mine, theirs, err := gipc.NewDuplex(
-		&gipc.Options[[]byte]{Codec: gipc.Raw{}, MaxMessage: max(o.MaxResult, maxFailure) + headSize},
-		&gipc.Options[[]byte]{Codec: gipc.Raw{}, MaxMessage: o.MaxArg + taskHeadSize},
+		&gipc.Options[[]byte]{Codec: gipc.Raw{}, MaxMessage: max(o.MaxResult, maxError) + headSize},
+		&gipc.Options[[]byte]{Codec: gipc.Raw{}, MaxMessage: max(o.MaxArg, maxError) + taskHeadSize},
 	)
 	if err != nil {
 		return err
