@@ -40,10 +40,10 @@ type waiter struct {
 	wake    chan struct{} // closed when it is reached
 }
 
-func newCore(name string, opts Options, args workerArgs, tries int) *core {
+func newCore(name string, opts Options, args workerArgs, once bool) *core {
 	p := &core{name: name, opts: opts, args: args, replace: make(chan struct{}, 1), shut: make(chan struct{}), allEnded: make(chan struct{})}
 	p.events = newEvents(&p.opts)
-	p.sched = sched{opts: &p.opts, tries: tries, random: rand.Float64, hire: p.hire, report: p.reportEvent}
+	p.sched = sched{opts: &p.opts, once: once, random: rand.Float64, hire: p.hire, report: p.reportEvent}
 	p.backoff.SetDefaults(healthy)
 	return p
 }

@@ -2,10 +2,13 @@ package pool
 
 import (
 	"context"
+	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -298,4 +301,12 @@ func TestDrainEndsIdleWorkers(t *testing.T) {
 	cancel()
 	test.Is(t, <-result, context.Canceled)
 	test.Check(t, <-drained)
+}
+
+// Run starts one process, even if that crashes.
+func TestRunStartsOneProcess(t *testing.T) {
+	var n atomic.Int32
+	_, err := Run(test.Context(t), obey, deed{Do: "kill"}, &gipc.SpawnOptions{Command: func(*exec.Cmd) { n.Add(1) }})
+	as[*WorkerError](t, err)
+	test.Equal(t, n.Load(), 1)
 }

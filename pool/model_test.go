@@ -52,7 +52,7 @@ func newWorld(t *testing.T, r *rand.Rand) *world {
 		o.MaxAge = time.Duration(1+r.IntN(3000)) * time.Millisecond
 	}
 	w := &world{t: t, r: r, now: time.Unix(0, 0)}
-	w.s = &sched{opts: o, tries: 3, random: r.Float64, hire: func(k *worker) hands { return &puppet{w: k, world: w} }, report: func(*worker, Event) {}}
+	w.s = &sched{opts: o, random: r.Float64, hire: func(k *worker) hands { return &puppet{w: k, world: w} }, report: func(*worker, Event) {}}
 	w.s.backoff.SetDefaults(healthy)
 	return w
 }

@@ -51,18 +51,15 @@ type Pool[A, R any] struct {
 	core *core
 }
 
-// tries is how many starts have to fail in a row until tasks get a *StartError.
-const tries = 3
-
 // New returns a Pool of the task t, and starts Options.Min workers without waiting for them. The options, and nil, may be
 // shared by any number of pools. Close or Drain the pool when it is not needed any more: until then it holds processes and
 // goroutines.
 //
 // New fails if the options make no sense, if an argument or result of these types can't be sent by the task's codecs, if a codec
 // is neither gipc's nor known to [gipc.RegisterCodec], and with [gipc.ErrNotInitialized] if gipc.Init was not called.
-func New[A, R any](t *Task[A, R], opts *Options) (*Pool[A, R], error) { return newPool(t, opts, tries) }
+func New[A, R any](t *Task[A, R], opts *Options) (*Pool[A, R], error) { return newPool(t, opts, false) }
 
-func newPool[A, R any](t *Task[A, R], opts *Options, tries int) (*Pool[A, R], error) {
+func newPool[A, R any](t *Task[A, R], opts *Options, once bool) (*Pool[A, R], error) {
 	if t == nil {
 		panic("gipc/pool: New got no Task")
 	}
@@ -84,7 +81,7 @@ func newPool[A, R any](t *Task[A, R], opts *Options, tries int) (*Pool[A, R], er
 		Config: t.config, ArgCodec: t.arg.Name(), ResultCodec: t.result.Name(),
 		PerWorker: o.PerWorker, MaxResult: o.MaxResult, MaxMemory: o.MaxMemory,
 	}
-	p := &Pool[A, R]{task: t, core: newCore(t.name, o, args, tries)}
+	p := &Pool[A, R]{task: t, core: newCore(t.name, o, args, once)}
 	spawn := p.core.opts.Spawn
 	p.core.launch = func(ctx context.Context, args workerArgs) (child, error) {
 		return gipc.Spawn(ctx, t.entry, args, spawn)
@@ -193,11 +190,11 @@ func (p *Pool[A, R]) explain(ctx context.Context, err error) error {
 // be started is not tried again. When ctx ends, Run returns at once; the process then ends within its grace, which is
 // opts.Grace, or 1 s.
 func Run[A, R any](ctx context.Context, t *Task[A, R], arg A, opts *gipc.SpawnOptions) (R, error) {
-	o := Options{Max: 1, Spawn: opts}
+	o := Options{Max: 1, Min: -1, Spawn: opts} // the process starts with the task
 	if opts != nil {
 		o.Grace = opts.Grace
 	}
-	p, err := newPool(t, &o, 1)
+	p, err := newPool(t, &o, true)
 	if err != nil {
 		var zero R
 		return zero, err

@@ -62,7 +62,7 @@ func newSched(t *testing.T, o Options) (*world, *worker) {
 	t.Helper()
 	test.Check(t, o.resolve())
 	w := &world{t: t, now: time.Unix(0, 0)}
-	w.s = &sched{opts: &o, tries: 3, random: func() float64 { return 0 }, report: func(*worker, Event) {}}
+	w.s = &sched{opts: &o, random: func() float64 { return 0 }, report: func(*worker, Event) {}}
 	w.s.hire = func(k *worker) hands { return &puppet{w: k, world: w} }
 	w.s.backoff.SetDefaults(healthy)
 	w.settle()

@@ -259,7 +259,7 @@ func (s *sched) lost(w *worker, err error, now time.Time) {
 	s.epoch++
 	s.retryAt = now.Add(s.backoff.Delay(s.failures, s.random()))
 	s.failures++
-	if s.failures < s.tries {
+	if s.failures < tries && !s.once {
 		return
 	}
 	s.gaveUp++
@@ -267,6 +267,9 @@ func (s *sched) lost(w *worker, err error, now time.Time) {
 		s.failWaiting(s.startError())
 	}
 }
+
+// tries is how many starts have to fail in a row until tasks get a *StartError.
+const tries = 3
 
 func (s *sched) startError() error { return &StartError{Failures: s.failures, Err: s.lastErr} }
 

@@ -14,7 +14,7 @@ import (
 // around it.
 type sched struct {
 	opts    *Options
-	tries   int // failed starts in a row until tasks get a *StartError
+	once    bool // the pool is for one task, and one start
 	backoff restart.Backoff
 	random  func() float64           // in [0, 1)
 	hire    func(w *worker) hands    // makes what acts for w
@@ -100,6 +100,9 @@ func (s *sched) admit(c *call, now time.Time) error {
 	}
 	s.calls++
 	s.enqueue(c, len(s.queue), now)
+	if s.once {
+		s.state = draining
+	}
 	return nil
 }
 

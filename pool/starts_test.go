@@ -126,7 +126,7 @@ func TestOpenThatCrashesEverySecondTime(t *testing.T) {
 }
 
 func TestOpenTakesTooLong(t *testing.T) {
-	p, err := newPool(opened.With(opening{Hangs: true}), &Options{Max: 1, Grace: 10 * time.Millisecond, Spawn: &gipc.SpawnOptions{StartTimeout: 200 * time.Millisecond}}, 1)
+	p, err := newPool(opened.With(opening{Hangs: true}), &Options{Max: 1, Grace: 10 * time.Millisecond, Spawn: &gipc.SpawnOptions{StartTimeout: 200 * time.Millisecond}}, true)
 	test.Check(t, err)
 	_, err = p.Do(test.Context(t), "x")
 	as[*StartError](t, err)
