@@ -71,6 +71,13 @@ func init() {
 	}
 }
 
+func wantLimit(t *testing.T, e *ExitError, limit, field string, sig os.Signal) {
+	t.Helper()
+	if e.Limit != limit || e.Signal != sig || !strings.Contains(e.Error(), "Limits."+field) {
+		t.Errorf("limit %q, signal %v: %v", e.Limit, e.Signal, e)
+	}
+}
+
 func TestLimitsCPUEndsAGoLoopAndOtherPrograms(t *testing.T) {
 	opts := SpawnOptions{Limits: &Limits{CPU: time.Nanosecond, NoCore: true}} // rounded up to a second
 	for name, do := range map[string]deedArgs{
