@@ -27,52 +27,14 @@ type Result[A, R any] struct {
 // end ends the program.
 func (p *Pool[A, R]) All(ctx context.Context, args iter.Seq[A]) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
-		l := p.startLoop(ctx, args, true)
-		defer l.end()
-		for {
-			item, ok := l.next()
-			if !ok {
-				l.finish(func(err error) {
-					var zero R
-					yield(zero, err)
-				})
-				return
-			}
-			value, err := p.end(l.ctx, item.task)
-			if l.isLast(item.task.err) {
-				var zero R
-				yield(zero, err)
-				return
-			}
-			if !yield(value, err) {
-				return
-			}
-			l.yielded()
-		}
+		p.startLoop(ctx, args, true).run(func(_ A, value R, err error) bool { return yield(value, err) })
 	}
 }
 
 // Unordered is All, but yields results as they come, each with its argument.
 func (p *Pool[A, R]) Unordered(ctx context.Context, args iter.Seq[A]) iter.Seq[Result[A, R]] {
 	return func(yield func(Result[A, R]) bool) {
-		l := p.startLoop(ctx, args, false)
-		defer l.end()
-		for {
-			item, ok := l.next()
-			if !ok {
-				l.finish(func(err error) { yield(Result[A, R]{Err: err}) })
-				return
-			}
-			value, err := p.end(l.ctx, item.task)
-			if l.isLast(item.task.err) {
-				yield(Result[A, R]{Err: err})
-				return
-			}
-			if !yield(Result[A, R]{item.arg, value, err}) {
-				return
-			}
-			l.yielded()
-		}
+		p.startLoop(ctx, args, false).run(func(arg A, value R, err error) bool { return yield(Result[A, R]{arg, value, err}) })
 	}
 }
 
@@ -117,6 +79,32 @@ func (p *Pool[A, R]) startLoop(ctx context.Context, args iter.Seq[A], ordered bo
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	go l.take(args, ordered)
 	return l
+}
+
+// run yields what becomes of the tasks.
+func (l *loop[A, R]) run(yield func(A, R, error) bool) {
+	defer l.end()
+	last := func(err error) {
+		var arg A
+		var value R
+		yield(arg, value, err)
+	}
+	for {
+		item, ok := l.next()
+		if !ok {
+			l.finish(last)
+			return
+		}
+		value, err := l.pool.end(l.ctx, item.task)
+		if l.isLast(item.task.err) {
+			last(err)
+			return
+		}
+		if !yield(item.arg, value, err) {
+			return
+		}
+		l.yielded()
+	}
 }
 
 // take runs args, on a goroutine of its own, and starts a task for each argument.

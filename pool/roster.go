@@ -22,7 +22,7 @@ type hands interface {
 	begin()
 	end(why error)   // asks the worker to end, or stops its start
 	broke(why error) // its channel can't be used: it ends soon, or is killed
-	kill(why error)  // at once
+	kill(why error)  // at once; only of a worker that has had a task
 }
 
 // worker is what the pool knows of one. Its fields are guarded by the lock of core.

@@ -25,7 +25,7 @@ const (
 	// dying is how long a worker whose channel has ended may take to end: most often the channel ended because the process does.
 	dying = 100 * time.Millisecond
 
-	// draining is how long what a worker sent before its end is read, where another process holds its channel open.
+	// drainTime is how long what a worker sent before its end is read, where another process holds its channel open.
 	drainTime = time.Second
 
 	maxError = 1 << 20 // bytes of a message with an error in it, whatever MaxArg and MaxResult are
@@ -39,11 +39,9 @@ type process struct {
 	cancel context.CancelCauseFunc
 	broken chan error // why its channel can't be used
 
-	channel atomic.Pointer[gipc.Duplex[[]byte, []byte]] // nil while it starts
+	child child // set before the worker takes tasks
 
-	mu    sync.Mutex
-	child child // nil while it starts
-	dead  error // why it is killed, if that was before
+	channel atomic.Pointer[gipc.Duplex[[]byte, []byte]] // nil while it starts
 }
 
 // hire returns what acts for w.
@@ -70,13 +68,6 @@ func (h *process) broke(why error) {
 }
 
 func (h *process) kill(why error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.child == nil {
-		h.dead = why
-		h.cancel(why)
-		return
-	}
 	_ = h.child.KillCause(why) // it may have ended
 }
 
@@ -97,7 +88,7 @@ func (h *process) live() {
 	h.pool.hasEnded(h.w, exit, err)
 }
 
-// run starts the worker, reads what it says, and waits for its end.
+// run starts the worker, waits for its end, and reads what is left of what it said.
 func (h *process) run() error {
 	o := &h.pool.opts
 	began := time.Now()
@@ -135,6 +126,7 @@ func (h *process) run() error {
 }
 
 func (h *process) started(c child, ch *gipc.Duplex[[]byte, []byte]) {
+	h.child = c
 	h.pool.mu.Lock()
 	h.w.pid, h.w.channel = c.PID(), ch
 	h.pool.reportEvent(h.w, Event{Kind: EventStarted})
@@ -142,12 +134,6 @@ func (h *process) started(c child, ch *gipc.Duplex[[]byte, []byte]) {
 	h.channel.Store(ch)
 	if context.Cause(h.ctx) == ErrClosed {
 		h.end(ErrClosed) // it was told before it had a channel
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.child = c
-	if h.dead != nil {
-		_ = c.KillCause(h.dead)
 	}
 }
 
