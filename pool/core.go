@@ -75,6 +75,9 @@ func (p *core) unlock() {
 	}
 	if p.finished() && !p.quiet {
 		p.quiet = true
+		if p.timer != nil {
+			p.timer.Stop() // it holds the pool, for as long as MaxAge
+		}
 		p.events.Close()
 		close(p.allEnded)
 	}
