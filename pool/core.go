@@ -76,7 +76,7 @@ func (p *core) unlock() {
 	if p.finished() && !p.quiet {
 		p.quiet = true
 		if p.timer != nil {
-			p.timer.Stop()
+			p.timer.Stop() // it holds the pool, for as long as MaxAge
 		}
 		p.events.Close()
 		close(p.allEnded)
@@ -238,7 +238,8 @@ func (p *core) leaveWaiting(ctx context.Context, c *call) (answer, error) {
 	p.mu.Lock()
 	defer p.unlock()
 	if !p.leaveQueue(c) && c.worker != nil {
-		p.release(c, time.Now()) // it was assigned at this moment
+		c.worker.tasks-- // it was assigned at this moment, and is not sent
+		p.release(c, time.Now())
 	}
 	return answer{}, ctx.Err()
 }

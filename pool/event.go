@@ -29,7 +29,7 @@ type Reason int
 const (
 	ReasonNone       Reason = iota
 	ReasonLost              // it crashed, was killed from outside, exited, or broke the protocol
-	ReasonNotStarted        // it could not be started, or ended before it had a task
+	ReasonNotStarted        // it could not be started, or ended before it was ready
 	ReasonOverdue           // it was killed, because a cancelled task did not return within Options.Grace
 	ReasonIdle              // it had nothing to do for Options.Idle
 	ReasonWorn              // MaxTasks, MaxAge or MaxMemory was reached

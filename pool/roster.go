@@ -128,6 +128,17 @@ func (s *sched) release(c *call, now time.Time) {
 	}
 }
 
+// fresh is how many workers start that replace nobody, or could be started now.
+func (s *sched) fresh(now time.Time) int {
+	if s.mayStart(now) {
+		return max(s.coming(), s.opts.Max-s.n[phaseTaking])
+	}
+	return s.coming()
+}
+
+// coming is how many workers start that replace nobody.
+func (s *sched) coming() int { return s.n[phaseStarting] - s.heirs }
+
 // retire makes a worker take no more tasks. It ends when those that it has have ended.
 func (s *sched) retire(w *worker, why Reason) {
 	s.leave(w, why)

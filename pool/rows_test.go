@@ -3,9 +3,11 @@ package pool
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/test"
@@ -125,4 +127,20 @@ func TestThePoolsProcessIsKilled(t *testing.T) {
 	for _, pid := range pids {
 		test.Eventually(t, "the workers end", func() bool { return !alive(pid) })
 	}
+}
+
+// With free slots on a ready worker, at most as many tasks wait as workers start.
+func TestASlowStartHoldsUpOneTask(t *testing.T) {
+	w := newWorld(t, rand.New(rand.NewPCG(1, 0)))
+	*w.s.opts = Options{Max: 2, Min: 1, PerWorker: 4, Queue: 10, Idle: time.Hour}
+	w.settle()
+	w.s.ready(w.begun[0].w, w.now)
+	w.settle()
+	for range 4 {
+		test.Check(t, w.s.admit(&call{wake: make(chan struct{}, 1)}, w.now))
+		w.settle()
+	}
+	test.Equal(t, len(w.begun), 2)
+	test.Equal(t, len(w.begun[0].w.calls), 3)
+	test.Equal(t, len(w.s.queue), 1)
 }

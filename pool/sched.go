@@ -113,7 +113,6 @@ func (s *sched) enqueue(c *call, at int, now time.Time) {
 
 // settle does what the state calls for.
 func (s *sched) settle(now time.Time) {
-	s.endIdle(now)
 	s.wearByAge(now)
 	for {
 		if len(s.queue) > 0 {
@@ -126,6 +125,7 @@ func (s *sched) settle(now time.Time) {
 			break
 		}
 	}
+	s.endIdle(now) // not before the tasks have their workers
 	if s.state == draining {
 		for len(s.idle) > 0 {
 			s.retire(s.idle[0], ReasonClosed)
@@ -147,9 +147,8 @@ func (s *sched) pick(now time.Time) *worker {
 	if n := len(s.idle); n > 0 {
 		return s.idle[n-1]
 	}
-	fresh := s.coming() > 0 || s.n[phaseTaking] < s.opts.Max && s.mayStart(now)
-	if s.opts.PerWorker == 1 || fresh && s.failures == 0 {
-		return nil
+	if s.opts.PerWorker == 1 || s.failures == 0 && len(s.queue) <= s.fresh(now) {
+		return nil // for a fresh one; but not behind others that wait for one
 	}
 	var best *worker
 	for _, w := range s.workers {
@@ -159,9 +158,6 @@ func (s *sched) pick(now time.Time) *worker {
 	}
 	return best
 }
-
-// coming is how many workers start that replace nobody.
-func (s *sched) coming() int { return s.n[phaseStarting] - s.heirs }
 
 func (s *sched) mayStart(now time.Time) bool {
 	if s.state == closed || s.n[phaseLeaving] > s.opts.Max {
