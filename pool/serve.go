@@ -279,7 +279,10 @@ func (s *server) work(ctx context.Context, t *task) {
 	}
 	returned := false
 	defer func() {
-		if goexits, panics := unwind.Reason(); !returned && goexits && !panics {
+		if returned {
+			return
+		}
+		if goexits, panics := unwind.Reason(); goexits && !panics {
 			s.answer(t, failureMessage(t.id, errGoexit))
 			go s.receive(ctx)
 		}
