@@ -129,13 +129,17 @@ func (p *core) wait(ctx context.Context, reached func() bool) error {
 
 // enter takes a new call. Where there is no room for it, it waits, or fails.
 func (p *core) enter(ctx context.Context, c *call, patient bool) error {
-	for {
+	for woken := false; ; woken = true {
 		p.mu.Lock()
 		err := p.admit(c, time.Now())
 		var room chan struct{}
 		if err == ErrQueueFull && patient {
 			room = make(chan struct{})
-			p.rooms = append(p.rooms, room)
+			at := len(p.rooms)
+			if woken {
+				at = 0 // a Do was faster; others have waited for less long
+			}
+			p.rooms = slices.Insert(p.rooms, at, room)
 		}
 		p.unlock()
 		if room == nil {

@@ -105,7 +105,7 @@ func (w *world) check(ok bool, what string) {
 func (w *world) step() {
 	s, r := w.s, w.r
 	w.now = w.now.Add(time.Duration(r.IntN(100)) * time.Millisecond)
-	switch r.IntN(10) {
+	switch r.IntN(12) {
 	case 0, 1, 2: // a Do
 		c := &call{wake: make(chan struct{}, 1), large: r.IntN(3) == 0}
 		if s.admit(c, w.now) == nil {
@@ -144,7 +144,20 @@ func (w *world) step() {
 		}
 	case 9:
 		if p := w.pick(func(p *puppet) bool { return p.w.phase == phaseTaking }); p != nil {
-			p.w.worn = ReasonWorn
+			s.wear(p.w, ReasonWorn)
+		}
+	case 10: // Replace begins, or gives up
+		if p := w.pick(func(*puppet) bool { return true }); p != nil && r.IntN(2) == 0 {
+			s.wear(p.w, ReasonReplaced)
+		} else if p != nil {
+			s.keep(p.w)
+		}
+	case 11: // the end of the pool
+		switch r.IntN(200) {
+		case 0:
+			s.state = max(s.state, draining)
+		case 1:
+			s.closeAll()
 		}
 	}
 	w.settle()

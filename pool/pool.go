@@ -254,6 +254,11 @@ func (p *Pool[A, R]) Drain(ctx context.Context) error {
 	case <-c.allEnded:
 		return nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-c.allEnded: // both at once: it is done
+		return nil
+	default:
 		return p.explain(ctx, ctx.Err())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"io"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -94,4 +96,53 @@ func TestStormOfReplacing(t *testing.T) {
 	_, lost := storm(t, p, func() { test.Check(t, p.Replace(test.Context(t))) })
 	test.Equal(t, int(lost), 0)
 	test.Equal(t, int(p.Stats().Lost), 0)
+}
+
+// Tasks that end their worker in every way, among honest ones, which notice nothing.
+func TestStormOfCrashes(t *testing.T) {
+	p := newTestPool(t, Options{Max: 8, Min: 8, Timeout: 2 * time.Second, Grace: 10 * time.Millisecond, Spawn: &gipc.SpawnOptions{Stderr: io.Discard}})
+	ctx := test.Context(t)
+	over, stop := context.WithTimeout(ctx, *stormTime)
+	defer stop()
+	var wg sync.WaitGroup
+	for _, do := range []string{"panic", "exit", "goexit", "fail", "stop"} {
+		wg.Go(func() {
+			for over.Err() == nil {
+				_, err := p.Do(ctx, deed{Do: do})
+				var died *WorkerError
+				var failed *TaskError
+				switch do {
+				case "panic":
+					if !errors.As(err, &died) || died.Exit.Panic != "as told" {
+						t.Error(do, err)
+					}
+				case "exit":
+					if !errors.As(err, &died) || died.Exit.Code != 0 {
+						t.Error(do, err)
+					}
+				case "stop":
+					if !errors.Is(err, ErrTimeout) {
+						t.Error(do, err)
+					}
+				default:
+					if !errors.As(err, &failed) {
+						t.Error(do, err)
+					}
+				}
+			}
+		})
+	}
+	for i := range 16 {
+		wg.Go(func() {
+			for over.Err() == nil {
+				got, err := p.Do(ctx, deed{Do: "echo", Data: []byte{byte(i)}})
+				if err != nil || len(got.Data) != 1 || got.Data[0] != byte(i) {
+					t.Errorf("%v, %v", got, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	test.Check(t, p.Close())
+	test.Equal(t, p.Stats().Workers, 0)
 }
