@@ -4,8 +4,9 @@ BENCHTIME ?= 1s
 FUZZTIME ?= 10s
 MODELTIME ?= 20s
 CHAOSTIME ?= 20s
+STORMTIME ?= 10s
 
-.PHONY: build test race test32 model chaos fuzz bench vet walls lint wine cgroup ci
+.PHONY: build test race test32 model chaos storm fuzz bench vet walls lint wine cgroup ci
 
 build:
 	go build ./...
@@ -24,6 +25,9 @@ model:
 
 chaos:
 	go test . -run "TestChaos\$$" -chaos.time $(CHAOSTIME)
+
+storm:
+	go test ./pool -run TestStorm -storm.time $(STORMTIME) -timeout 20m
 
 fuzz:
 	.ci/fuzz $(FUZZTIME)
