@@ -169,6 +169,9 @@ func TestWorkerEndsBeforeItHasAllOfTheArgument(t *testing.T) {
 
 // A worker that takes more memory than its limit costs its task, and is told apart from a crash.
 func TestWorkerAboveItsMemoryLimit(t *testing.T) {
+	if test.RaceEnabled() {
+		t.Skip("the race detector ends a program without memory in its own ways")
+	}
 	p, err := New(hoard, &Options{Max: 1, Spawn: &gipc.SpawnOptions{Limits: &gipc.Limits{Memory: 256 << 20}, Stderr: io.Discard}})
 	test.Check(t, err)
 	defer func() { test.Check(t, p.Close()) }()

@@ -42,7 +42,8 @@ func NewFrame() *Frame {
 	if p.room == nil {
 		p.room = make([]byte, 0, 512)
 	}
-	p.room = append(p.room[:0], unsetHeader[:]...)
+	p.room = p.room[:shortHeader]
+	*(*[shortHeader]byte)(p.room) = unsetHeader
 	return p
 }
 
