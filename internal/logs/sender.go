@@ -142,11 +142,11 @@ func (s *sender) writeWithin(d time.Duration, p []byte) (n int, err error) {
 		time.Sleep(d)
 		return 0, stream.ErrInterrupted
 	}
-	timer := time.AfterFunc(d, func() { s.pipe.Interrupt() })
-	defer timer.Stop()
-	for began := time.Now(); ; {
-		n, err = s.pipe.Write(context.Background(), p, nil)
-		if n > 0 || !isFull(err) || time.Since(began) >= d { // else a call before was interrupted too late
+	ctx, cancel := context.WithTimeout(context.Background(), d) // an Interrupt might come before the write, and be lost
+	defer cancel()
+	for {
+		n, err = s.pipe.Write(ctx, p, nil)
+		if n > 0 || !isFull(err) || ctx.Err() != nil { // else a call before was interrupted too late
 			return n, err
 		}
 	}
