@@ -68,7 +68,7 @@ func BenchmarkPool(b *testing.B) {
 				test.Check(b, err)
 				b.Cleanup(func() { test.Check(b, p.Close()) })
 				arg := make([]byte, size)
-				compare(b, 200, floor(b, ctx), func(a []byte) error { _, err := p.Do(ctx, a); return err }, arg)
+				compare(b, min(200, 1+(10<<20)/(size+1)), floor(b, ctx), func(a []byte) error { _, err := p.Do(ctx, a); return err }, arg)
 			})
 		}
 	}
