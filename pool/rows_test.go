@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -143,4 +144,22 @@ func TestASlowStartHoldsUpOneTask(t *testing.T) {
 	test.Equal(t, len(w.begun), 2)
 	test.Equal(t, len(w.begun[0].w.calls), 3)
 	test.Equal(t, len(w.s.queue), 1)
+}
+
+// Large arguments, each of which is followed by an order to run it, reach a worker that runs several tasks at once.
+func TestLargeArgumentsOnASharedWorker(t *testing.T) {
+	test.Bounded(t)
+	p := newTestPool(t, Options{Max: 1, PerWorker: 8})
+	data := make([]byte, 64<<10)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range test.Scaled(400) {
+				if got, err := p.Do(test.Context(t), deed{Do: "echo", Data: data}); err != nil || len(got.Data) != len(data) {
+					t.Error(len(got.Data), err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -167,15 +167,16 @@ func (s *server) receive(ctx context.Context) {
 	defer s.readers.Done()
 	for s.begin() {
 		b := takeBuffer()
+		var t *task
 		err := s.pool.GetInto(ctx, b)
-		s.mu.Lock()
-		s.reading--
-		s.mu.Unlock()
 		if err == nil {
-			err = s.handle(ctx, b)
+			t, err = s.handle(b)
 		} else {
 			err = io.EOF // asked to end, or nobody is there any more
 		}
+		s.mu.Lock()
+		s.reading-- // only now: what a message says must be known when the next one is handled
+		s.mu.Unlock()
 		if err != nil {
 			select {
 			case s.over <- err:
@@ -183,40 +184,41 @@ func (s *server) receive(ctx context.Context) {
 			}
 			return
 		}
+		if t != nil {
+			s.work(ctx, t)
+		}
 	}
 }
 
-// handle does what a message says. The message's memory is its own from here.
-func (s *server) handle(ctx context.Context, b *[]byte) error {
+// handle does what a message says, but for running a task, which it returns. The message's memory is its own from here.
+func (s *server) handle(b *[]byte) (run *task, err error) {
 	k, id, body, err := parseHead(*b)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch k {
-	case kindTask, kindArg:
+	case kindTask, kindArg: // the memory is the task's
 		deadline, arg, err := parseDeadline(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		t := &task{id: id, arg: b, body: arg, ctx: newTaskCtx(s.ctx, deadline)}
 		s.mu.Lock()
 		s.tasks[id] = t
 		s.mu.Unlock()
 		if k == kindTask {
-			s.work(ctx, t)
+			run = t
 		}
-		return nil // the memory is the task's
+		return run, nil
 	case kindRun:
-		if t := s.find(id); t != nil {
-			s.work(ctx, t)
-		}
+		run = s.find(id)
 	case kindCancel:
 		s.cancel(id, body)
 	default:
-		return fmt.Errorf("gipc/pool: a message of unknown kind %d", k)
+		return nil, fmt.Errorf("gipc/pool: a message of unknown kind %d", k)
 	}
 	returnBuffer(b)
-	return nil
+	return run, nil
 }
 
 func (s *server) find(id uint64) *task {
