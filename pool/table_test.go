@@ -93,7 +93,7 @@ func TestFnIsKilled(t *testing.T) {
 	p := newTestPool(t, Options{Max: 1})
 	_, err := p.Do(test.Context(t), deed{Do: "kill"})
 	exit := as[*WorkerError](t, err).Exit
-	test.Equal(t, exit.Code < 0 || exit.Code == 137, true)
+	test.Equal(t, exit.Code != 0, true)
 	if exit.Err != nil {
 		t.Errorf("blamed on the pool: %v", exit)
 	}
