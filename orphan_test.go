@@ -114,6 +114,7 @@ var orphanTimes = flag.Int("orphan.times", 10, "how often TestNoDescendantOutliv
 
 // It may be starting a child at that moment, or the child one of its own.
 func TestNoDescendantOutlivesAParentKilledAtAnyMoment(t *testing.T) {
+	test.SkipUnderWine(t, "where a parent is killed while it starts a child, something goes on holding its pipes")
 	t.Parallel() // most of it is waiting
 	waits := []string{"await ctx", "ignore ctx", "spin"}
 	const lanes = 5
