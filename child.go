@@ -256,7 +256,10 @@ func closeAndWait(out *wire.Outbound, well bool) {
 func callEntrypoint(c *childSide, call *call) (err error) {
 	returned := false
 	defer func() {
-		if goexits, panics := unwind.Reason(); !returned && goexits && !panics {
+		if returned {
+			return
+		}
+		if goexits, panics := unwind.Reason(); goexits && !panics {
 			fmt.Fprintln(os.Stderr, "gipc: the entrypoint called runtime.Goexit")
 			c.end(call, errors.New("the entrypoint called runtime.Goexit"))
 		}
