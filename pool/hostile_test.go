@@ -78,6 +78,7 @@ var noFinalizer []*os.File
 
 func newHostile(t *testing.T, how string, opts Options) *Pool[deed, []byte] {
 	t.Helper()
+	t.TempDir() // removed after the workers, which may write there, are gone
 	task := &Task[deed, []byte]{name: "hostile", entry: hostile, config: []byte(how), arg: gipc.CBOR[deed]{}, result: gipc.CBOR[[]byte]{}}
 	p, err := New(task, &opts)
 	test.Check(t, err)

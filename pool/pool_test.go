@@ -13,6 +13,7 @@ import (
 // newTestPool returns a pool of obey that ends with the test.
 func newTestPool(t testing.TB, opts Options) *Pool[deed, done] {
 	t.Helper()
+	t.TempDir() // removed after the workers, which may write there, are gone
 	p, err := New(obey, &opts)
 	test.Check(t, err)
 	t.Cleanup(func() { test.Check(t, p.Close()) })

@@ -62,6 +62,7 @@ func size(path string) int {
 
 func newOpened(t testing.TB, o opening, opts Options) *Pool[string, string] {
 	t.Helper()
+	t.TempDir() // removed after the workers, which may write there, are gone
 	p, err := New(opened.With(o), &opts)
 	test.Check(t, err)
 	t.Cleanup(func() { test.Check(t, p.Close()) })
