@@ -23,6 +23,8 @@ func init() {
 		floorSink(os.NewFile(3, "in"), os.NewFile(4, "ack"))
 	case "once":
 		floorOnce(os.NewFile(3, "in"), os.NewFile(4, "out"))
+	case "structs", "gob":
+		floorStructs(os.NewFile(3, "in"), os.NewFile(4, "ack"), os.Getenv(floorEnv) == "gob")
 	default:
 		return
 	}

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"encoding/binary"
 	"reflect"
 	"unsafe"
 )
@@ -9,14 +10,18 @@ import (
 // Reset makes v a place to decode into: nothing of its value is left, but its slices keep their memory. Without it a used
 // value would shine through, for decoders leave alone what a message omits or holds as null, and add to maps. kept says
 // whether there is any such memory: then call [Settle] when v has been decoded.
-func Reset(v reflect.Value) (kept bool) { return shapeOf(v.Type()).memory.reset(v, &withoutMaps) }
+func Reset(v reflect.Value) (kept bool) {
+	return !isZero(v) && shapeOf(v.Type()).memory.reset(v, &withoutMaps)
+}
 
 // Settle makes nil what a message has not set, as it is in a value that was never used. Decoders make a new slice where a
 // message has an empty one, so that an empty one with memory is one that Reset left.
 func Settle(v reflect.Value) { shapeOf(v.Type()).memory.settle(v, &withoutMaps) }
 
 // ResetOwn is Reset for a type whose own method is to decode into v.
-func ResetOwn(v reflect.Value) (kept bool) { return shapeOf(v.Type()).within.reset(v, &withoutMaps) }
+func ResetOwn(v reflect.Value) (kept bool) {
+	return !isZero(v) && shapeOf(v.Type()).within.reset(v, &withoutMaps)
+}
 
 // SettleOwn is Settle after [ResetOwn].
 func SettleOwn(v reflect.Value) { shapeOf(v.Type()).within.settle(v, &withoutMaps) }
@@ -49,6 +54,23 @@ func hasEmptyMap(src []byte) bool {
 		}
 	}
 	return false
+}
+
+// isZero says whether the memory of v, which has an address, is all zero: then there is nothing to reset.
+func isZero(v reflect.Value) bool {
+	memory := unsafe.Slice((*byte)(v.Addr().UnsafePointer()), v.Type().Size())
+	for len(memory) >= 8 {
+		if binary.NativeEndian.Uint64(memory) != 0 {
+			return false
+		}
+		memory = memory[8:]
+	}
+	for _, b := range memory {
+		if b != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // resetPlan is which parts of a type keep their memory. The zero resetPlan is that of a type that keeps none.
