@@ -220,7 +220,9 @@ func BenchmarkRatio(b *testing.B) {
 		{"writers=1/buffer=0", 64, 1, 0, 50_000},
 		{"writers=1/buffer=64KiB", 64, 1, 64 << 10, 200_000},
 		{"writers=8/buffer=0", 64, 8, 0, 50_000},
+		{"writers=1/buffer=0", 1 << 10, 1, 0, 50_000},
 		{"writers=1/buffer=0", 4 << 10, 1, 0, 20_000},
+		{"writers=1/buffer=0", 16 << 10, 1, 0, 8_000},
 		{"writers=1/buffer=0", 64 << 10, 1, 0, 2_000},
 		{"writers=1/buffer=0", 1 << 20, 1, 0, 200},
 	} {
@@ -228,6 +230,20 @@ func BenchmarkRatio(b *testing.B) {
 			floor, stopFloor := floorStream(b, c.size, c.writers)
 			ours, stopOurs := ourStream(b, c.size, c.writers, c.buffer)
 			ratio(b, c.messages, floor, ours)
+			stopOurs()
+			stopFloor()
+		})
+	}
+}
+
+// BenchmarkRatioFlusher compares Options.Buffer with a flusher by hand.
+func BenchmarkRatioFlusher(b *testing.B) {
+	const buffer = 64 << 10
+	for _, size := range []int{64, 1 << 10} {
+		b.Run(sizeName(size)+"/buffer=64KiB", func(b *testing.B) {
+			floor, stopFloor := flusherStream(b, size, buffer)
+			ours, stopOurs := ourStream(b, size, 1, buffer)
+			ratio(b, 200_000, floor, ours)
 			stopOurs()
 			stopFloor()
 		})

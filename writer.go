@@ -41,6 +41,9 @@ func (w *Writer[T]) Put(ctx context.Context, v T) error {
 
 // put is Put. Fed says that a channel of Chan has taken v.
 func (w *Writer[T]) put(ctx context.Context, v T, fed bool) error {
+	if w.raw && !fed && w.out.Queue(ctx, *any(&v).(*[]byte)) {
+		return nil
+	}
 	f := wire.NewFrame()
 	f.Fed = fed
 	err := w.encode(f, v)

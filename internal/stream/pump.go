@@ -76,11 +76,12 @@ func (s *pumpSource) pump(many bool) {
 		borrow = BorrowChunk
 	}
 	chunk := borrow()
-	n, err := s.stream.Read(chunk)
-	if n < 0 || n > len(chunk) {
-		n, err = 0, fmt.Errorf("the stream's Read of %d bytes returned %d", len(chunk), n)
+	room := chunk[:min(len(chunk), ChunkSize)]
+	n, err := s.stream.Read(room)
+	if n < 0 || n > len(room) {
+		n, err = 0, fmt.Errorf("the stream's Read of %d bytes returned %d", len(room), n)
 	}
-	result := pumped{chunk: chunk, data: chunk[:n], full: n == len(chunk), err: err}
+	result := pumped{chunk: chunk, data: chunk[:n], full: n == len(room), err: err}
 	if n == 0 {
 		ReturnChunk(chunk)
 		result.chunk, result.data = nil, nil

@@ -37,6 +37,7 @@ func (s *sending) next(room func() int) bool {
 	if !s.batch.empty() || s.claim(room) {
 		return true
 	}
+	s.freeSpare()
 	s.writer = nobody
 	return false
 }
@@ -46,6 +47,7 @@ func (s *sending) handOver() {
 	if s.batch.empty() {
 		s.endBatch()
 	}
+	s.freeSpare()
 	s.writer = nobody
 }
 
@@ -72,8 +74,8 @@ func (s *sending) claim(room func() int) bool {
 func (s *sending) endBatch() {
 	b := &s.batch
 	if b.buf != nil {
-		stream.ReturnChunk(b.buf)
-		b.buf = nil
+		s.freeSpare()
+		s.spare, b.buf = b.buf[:0], nil
 	}
 	b.at = 0
 	if s.err == nil && s.broken == nil {
@@ -83,7 +85,7 @@ func (s *sending) endBatch() {
 
 // admit lets Puts whose frame fits into the queue now go.
 func (s *sending) admit() {
-	for len(s.line) > 0 && s.fits(s.line[0]) {
+	for len(s.line) > 0 && s.fits(s.line[0].size()) {
 		p := s.line[0]
 		s.line = slices.Delete(s.line, 0, 1)
 		s.enqueue(p)
@@ -142,7 +144,7 @@ func (s *sending) advance(n int, err error) {
 	b.head, b.body = cut(b.head, b.body, n)
 	sent := 0
 	for ; sent < len(b.frames) && b.frames[sent].end <= b.at; sent++ {
-		s.count(b.frames[sent])
+		s.count(b.frames[sent].size())
 		s.finish(b.frames[sent], nil)
 	}
 	b.frames = slices.Delete(b.frames, 0, sent)
@@ -173,7 +175,7 @@ func (s *sending) release(i int) {
 	b.frames = slices.Delete(b.frames, i, i+1)
 	if p.start < b.at {
 		b.head, b.body = slices.Concat(b.head, b.body), nil // p's memory is its caller's again
-		s.count(p)
+		s.count(p.size())
 		s.finish(p, partial(p.cancelled))
 		return
 	}

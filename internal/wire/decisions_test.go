@@ -156,6 +156,28 @@ func TestWrittenBytesAreNotCountedAsAccepted(t *testing.T) {
 	test.Equal(t, s.accepted(), 0)
 }
 
+// While the drain goes on, the memory of a large queue is used again; when it ends, it is given up.
+func TestLargeQueueUsesItsMemoryAgain(t *testing.T) {
+	s := sending{buffer: 300 << 10, interruptible: true, writer: drainer}
+	payload := make([]byte, 1000)
+	fill := func() {
+		for s.enqueuePayload(payload) {
+		}
+	}
+	fill()
+	if allocs := testing.AllocsPerRun(20, func() {
+		test.Equal(t, s.next(noRoomKnown), true)
+		fill()
+		s.advance(len(s.batch.head), nil)
+	}); allocs > 0 {
+		t.Errorf("a batch allocates %v times", allocs)
+	}
+	test.Equal(t, s.next(noRoomKnown), true)
+	s.advance(len(s.batch.head), nil)
+	test.Equal(t, s.next(noRoomKnown), false)
+	test.Equal(t, s.spare == nil && s.queue == nil && s.batch.buf == nil, true)
+}
+
 // gated is a stream whose every Write waits for leave.
 type gated struct{ began, leave chan struct{} }
 

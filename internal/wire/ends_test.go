@@ -137,6 +137,9 @@ func (r *reader) Stats() ReadStats { return r.in.Stats() }
 func (w *writer) Put(ctx context.Context, v []byte) error { return w.put(ctx, v, false) }
 
 func (w *writer) put(ctx context.Context, v []byte, fed bool) error {
+	if !w.copied && !fed && w.out.Queue(ctx, v) {
+		return nil
+	}
 	f := NewFrame()
 	defer f.Free()
 	f.Fed = fed

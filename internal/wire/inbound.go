@@ -275,10 +275,10 @@ func (in *Inbound) lend(waiting bool) []byte {
 		in.chunk = stream.BorrowChunk()
 	case in.start == in.end:
 		in.start, in.end = 0, 0
-	case in.end == len(in.chunk):
+	case in.start >= cacheLine || in.end == len(in.chunk):
 		in.compact()
 	}
-	room := in.chunk[in.end:]
+	room := in.chunk[in.end:min(len(in.chunk), in.end+stream.ChunkSize)]
 	if in.skip > 0 {
 		room = room[:min(uint64(len(room)), in.skip)]
 	}
@@ -303,14 +303,16 @@ func bodyRoom(arrived, length int) int {
 	return min(length, max(2*arrived, stream.ChunkSize))
 }
 
-// compact makes room behind the beginning of a frame that fills the chunk to its end.
+// compact makes room behind the beginning of a frame: the next read is to take as much as the pipe has, and into aligned
+// memory, to which copying from a pipe's pages is up to twice as fast.
 func (in *Inbound) compact() {
 	old := in.chunk
 	if cap(old) < stream.ChunkSize {
 		in.chunk = stream.BorrowChunk()
 	}
-	in.end = copy(in.chunk, old[in.start:in.end])
-	in.start = 0
+	begun := old[in.start:in.end]
+	in.start = -len(begun) & (cacheLine - 1)
+	in.end = in.start + copy(in.chunk[in.start:], begun)
 	if cap(old) < stream.ChunkSize {
 		stream.ReturnChunk(old)
 	}

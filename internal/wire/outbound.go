@@ -132,6 +132,22 @@ func (out *Outbound) Send(ctx context.Context, p *Frame) error {
 	return out.sentAlone(ctx, p, n, err)
 }
 
+// Queue is Send for a payload that fits into the buffer as it is: a message then costs half as much as by a Frame. It
+// returns false, and has done nothing, where it does not fit, and where Send is to say what is wrong.
+func (out *Outbound) Queue(ctx context.Context, payload []byte) bool {
+	if len(payload) >= min(out.opts.Buffer, out.opts.MaxMessage, longLength) {
+		return false
+	}
+	ended := ctxErr(ctx)
+	out.mu.Lock()
+	if out.refusal(ended, false) != nil || !out.enqueuePayload(payload) {
+		out.mu.Unlock()
+		return false
+	}
+	out.unlock()
+	return true
+}
+
 // sentAlone ends what Send began, when a first write has written n bytes of p and returned err.
 func (out *Outbound) sentAlone(ctx context.Context, p *Frame, n int, err error) error {
 	head, body := cut(p.frame, p.body, n)

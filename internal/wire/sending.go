@@ -28,6 +28,7 @@ type sending struct {
 
 	batch batch    // what is being written for several
 	queue []byte   // bytes that no cancel takes back
+	spare []byte   // memory for the next queue, while somebody writes; or nil
 	line  []*Frame // frames whose calls wait
 
 	crowd    int // above 0: Puts have lately come together
@@ -74,7 +75,7 @@ func (s *sending) refusal(ended error, fed bool) error {
 
 // accept takes a frame of a call that was not refused.
 func (s *sending) accept(p *Frame) turn {
-	if s.fits(p) && len(s.line) == 0 {
+	if s.fits(p.size()) && len(s.line) == 0 {
 		s.enqueue(p)
 		return queued
 	}
@@ -87,21 +88,54 @@ func (s *sending) accept(p *Frame) turn {
 	return lined
 }
 
-func (s *sending) fits(p *Frame) bool {
-	return s.buffer > 0 && s.writer != mover && len(s.queue)+p.size() <= s.buffer
+func (s *sending) fits(size int) bool {
+	return s.buffer > 0 && s.writer != mover && len(s.queue)+size <= s.buffer
 }
 
 func (s *sending) enqueue(p *Frame) {
+	s.makeRoom(p.size())
+	s.queue = append(append(s.queue, p.frame...), p.body...)
+	s.count(p.size())
+}
+
+// enqueuePayload takes a message that has no Frame, and returns false where it would have to wait.
+func (s *sending) enqueuePayload(payload []byte) bool {
+	size := shortHeader + len(payload)
+	if !s.fits(size) || len(s.line) > 0 {
+		return false
+	}
+	s.makeRoom(size)
+	s.queue = append(appendHeader(s.queue, len(payload)), payload...)
+	s.count(size)
+	return true
+}
+
+// makeRoom finds memory for size bytes more in the queue. While the drain goes on, a queue takes over the memory of the one
+// before, which a large buffer has made grow.
+func (s *sending) makeRoom(size int) {
+	if s.queue == nil {
+		s.queue, s.spare = s.spare, nil
+	}
 	if s.queue == nil {
 		s.queue = stream.BorrowChunk()[:0]
 	}
-	s.queue = append(append(s.queue, p.frame...), p.body...)
-	s.count(p)
+	if need := len(s.queue) + size; need > cap(s.queue) {
+		grown := make([]byte, len(s.queue), max(need, min(2*cap(s.queue), s.buffer)))
+		copy(grown, s.queue)
+		stream.ReturnChunk(s.queue)
+		s.queue = grown
+	}
 }
 
-func (s *sending) count(p *Frame) {
+// freeSpare gives up the memory that was kept for the next queue. Whoever stops writing calls it.
+func (s *sending) freeSpare() {
+	stream.ReturnChunk(s.spare)
+	s.spare = nil
+}
+
+func (s *sending) count(size int) {
 	s.stats.Messages++
-	s.stats.Bytes += uint64(p.size())
+	s.stats.Bytes += uint64(size)
 }
 
 // due says whether the drain has to start: there is something to write, and nobody who does. A Put of a crowd that lets
@@ -130,14 +164,14 @@ func (s *sending) wroteAlone(p *Frame, head, body []byte, err, cause error) erro
 	s.writer = nobody
 	switch {
 	case rest == 0:
-		s.count(p)
+		s.count(p.size())
 		return nil
 	case rest < p.size():
-		s.count(p)
+		s.count(p.size())
 		s.queue = slices.Concat(head, body, s.queue)
 		return partial(cause)
 	case p.Fed: // it stays, as it is no longer its caller's
-		s.count(p)
+		s.count(p.size())
 		s.queue = slices.Concat(head, body, s.queue)
 	}
 	return cause
@@ -190,6 +224,7 @@ func (s *sending) breakOff(err error) error {
 	}
 	s.drop(err)
 	s.batch.head, s.batch.body = nil, nil
+	s.freeSpare()
 	s.writer = nobody
 	return err
 }
