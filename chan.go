@@ -62,8 +62,9 @@ type Options[T any] struct {
 	// much again may queue up. What is still queued when the process ends is lost: call Flush or Close before.
 	Buffer int
 
-	// PipeSize is the capacity to ask the kernel for, in bytes. 0: the default of the OS, 64 KiB on Linux. It is a
-	// hint, followed on Linux up to /proc/sys/fs/pipe-max-size, and on Windows.
+	// PipeSize is the capacity to ask the kernel for, in bytes. 0: the default of the OS, 64 KiB on Linux. There a pipe
+	// grows to 1 MiB when a write first doesn't fit, as long as those of this process have grown by less than 16 MiB in
+	// all. PipeSize is a hint, followed on Linux up to /proc/sys/fs/pipe-max-size, and on Windows.
 	PipeSize int
 
 	// EndMark says that the stream ends with a mark, which Writer.Close writes. Without the mark the Reader gets

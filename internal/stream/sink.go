@@ -51,6 +51,7 @@ type streamSink struct {
 	stream io.WriteCloser
 	wake   interrupter
 	writes uint64
+	growth growth
 }
 
 // Write makes its one system call, in the common case, with as few calls around it as possible: returning from each costs
@@ -60,6 +61,7 @@ func (s *streamSink) Write(ctx context.Context, head, body []byte) (n int, err e
 		return 0, ErrInterrupted
 	}
 	if len(body) > 0 || len(head) > ChunkSize {
+		s.grow()
 		n, err = writeBoth(s.stream, head, body, &s.writes)
 		err = s.wake.settle(err)
 	} else {
@@ -98,6 +100,7 @@ func (s *streamSink) Room() int { return math.MaxInt }
 
 func (s *streamSink) Close() error {
 	s.wake.close()
+	s.growth.release()
 	return s.stream.Close()
 }
 
