@@ -63,8 +63,8 @@ type Options[T any] struct {
 	Buffer int
 
 	// PipeSize is the capacity to ask the kernel for, in bytes. 0: the default of the OS, 64 KiB on Linux. There a pipe
-	// grows to 1 MiB when a write first doesn't fit, as long as those of this process have grown by less than 16 MiB in
-	// all. PipeSize is a hint, followed on Linux up to /proc/sys/fs/pipe-max-size, and on Windows.
+	// through which large messages or large parts of a Buffer go grows to 256 KiB or 1 MiB, as long as those of this process
+	// have grown by less than 16 MiB in all. PipeSize is a hint, followed on Linux up to /proc/sys/fs/pipe-max-size, and on Windows.
 	PipeSize int
 
 	// EndMark says that the stream ends with a mark, which Writer.Close writes. Without the mark the Reader gets
@@ -85,11 +85,14 @@ func Pipe[T any](opts *Options[T]) (*Reader[T], *Writer[T], error) {
 		return nil, nil, &Error{"make", nameOf[T]("Pipe"), err}
 	}
 	o.EndMark = true
+	on := o.wireOptions()
+	on.Grows = o.PipeSize == 0
 	rf, wf, err := fd.NewPipe(o.PipeSize)
 	if err != nil {
 		return nil, nil, &Error{"make", nameOf[T]("Pipe"), err}
 	}
-	return newReader(rf, o), newWriter(wf, o), nil
+	r, w := readerOn(wire.NewInbound(rf, on), o.Codec), writerOn(wire.NewOutbound(wf, on), o.Codec)
+	return &r, &w, nil
 }
 
 // NewReader returns a Reader of the messages that arrive on a byte stream: a file, a socket, a net.Pipe, os.Stdin. The

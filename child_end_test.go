@@ -106,7 +106,7 @@ func TestQueuedMessagesOutlastTheGrace(t *testing.T) {
 	ctx := test.Context(t)
 	const n, grace = 1000, 50 * time.Millisecond
 	text := strings.Repeat("x", 1000) // in all, more than the pipe holds
-	r, w := pipeOf(t, &Options[string]{Buffer: 4 << 20})
+	r, w := pipeOf(t, &Options[string]{Buffer: 4 << 20, PipeSize: 64 << 10})
 	p := spawnIt(t, entryDeed, deedArgs{Do: "count", Out: w, N: n, Text: text}, &SpawnOptions{Grace: grace})
 	late, cancel := context.WithTimeout(ctx, 4*grace)
 	defer cancel()
@@ -119,7 +119,7 @@ func TestQueuedMessagesOutlastTheGrace(t *testing.T) {
 	test.Check(t, p.Wait(ctx))
 
 	// Nobody reads, and it is asked to stop: Stop says so. It has a quarter of its grace for telling.
-	_, w = pipeOf(t, &Options[string]{Buffer: 4 << 20})
+	_, w = pipeOf(t, &Options[string]{Buffer: 4 << 20, PipeSize: 64 << 10})
 	counted, say := stringPipe(t)
 	p = spawnIt(t, entryDeed, deedArgs{Do: "count", Out: w, N: n, Text: text, Rest: []*Writer[string]{say}}, &SpawnOptions{Grace: 16 * grace})
 	get(t, ctx, counted)

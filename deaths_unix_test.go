@@ -151,7 +151,7 @@ func TestCtxEndsBeforeTheQueueIsSent(t *testing.T) {
 	file, fileW, err := fd.NewOutputPipe()
 	test.Check(t, err)
 	defer file.Close()
-	_, w := pipeOf[string](t, &Options[string]{Buffer: 1 << 20}) // nobody reads
+	_, w := pipeOf[string](t, &Options[string]{Buffer: 1 << 20, PipeSize: 64 << 10}) // nobody reads
 	p := spawnIt(t, entryDeed, deedArgs{Do: "leave a goroutine", Out: w}, &SpawnOptions{Grace: 400 * time.Millisecond, Stderr: fileW})
 	test.Check(t, fileW.Close())
 	said := make([]byte, len("its ctx has ended"))

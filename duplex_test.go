@@ -215,7 +215,7 @@ func TestDuplexCloseTable(t *testing.T) {
 // TestDuplexCloseLosesNothing: what was Put before Close is readable behind it.
 func TestDuplexCloseLosesNothing(t *testing.T) {
 	test.Bounded(t)
-	a, b := rawDuplex(t, &Options[[]byte]{Codec: Raw{}, Buffer: 1 << 20})
+	a, b := rawDuplex(t, &Options[[]byte]{Codec: Raw{}, Buffer: 1 << 20, PipeSize: 64 << 10})
 	for i := range 100 {
 		test.Check(t, a.Put(t.Context(), test.Stamped(0, i, 5000)))
 	}

@@ -219,7 +219,7 @@ func init() {
 // the other: each closes what it reads first.
 func TestChildrenWithFullPipesEnd(t *testing.T) {
 	ctx := test.Context(t)
-	a, b := duplexOf[string, string](t, &Options[string]{Buffer: 1 << 20}, &Options[string]{Buffer: 1 << 20})
+	a, b := duplexOf[string, string](t, &Options[string]{Buffer: 1 << 20, PipeSize: 64 << 10}, &Options[string]{Buffer: 1 << 20, PipeSize: 64 << 10})
 	first := spawnIt(t, entryFill, a, &SpawnOptions{Grace: time.Hour})
 	second := spawnIt(t, entryFill, b, &SpawnOptions{Grace: time.Hour})
 	test.Check(t, first.Wait(ctx))
@@ -227,7 +227,7 @@ func TestChildrenWithFullPipesEnd(t *testing.T) {
 }
 
 var entryFill = Register("fill", func(ctx context.Context, talk *Duplex[string, string]) error {
-	for range 10 {
+	for range 20 {
 		if err := talk.Put(ctx, strings.Repeat("x", 100_000)); err != nil {
 			if errors.Is(err, ErrPeerClosed) {
 				return nil
@@ -243,7 +243,7 @@ var entryFill = Register("fill", func(ctx context.Context, talk *Duplex[string, 
 func TestWhatAnEntrypointReturnedIsKnownThoughItsQueueCannotDrain(t *testing.T) {
 	ctx := test.Context(t)
 	for text, want := range map[string]string{"disk is on fire": "disk is on fire", "": "before others had read"} {
-		_, w := pipeOf[string](t, &Options[string]{Buffer: 1 << 20})
+		_, w := pipeOf[string](t, &Options[string]{Buffer: 1 << 20, PipeSize: 64 << 10})
 		returning, say := stringPipe(t)
 		p := spawnIt(t, entryQueue, queueArgs{Text: text, Out: w, Say: say}, &SpawnOptions{Grace: 400 * time.Millisecond})
 		get(t, ctx, returning)

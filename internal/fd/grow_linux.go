@@ -7,45 +7,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	defaultPipe = 64 << 10 // bytes: what the kernel gives a pipe
-	grownPipe   = 1 << 20  // bytes: what it lets any user ask for
-
-	// maxGrowth, in bytes, is what the pipes of this process may grow by in all. The kernel counts the pages of a user's pipes,
-	// 64 MiB by default, and gives tiny ones to all programs of a user who has more.
-	maxGrowth = 16 << 20
-)
+// maxGrowth, in bytes, is what the pipes of this process may grow by in all. The kernel counts the pages of a user's pipes, and
+// gives tiny ones to all programs of a user who has more than 64 MiB.
+const maxGrowth = 16 << 20
 
 var grown atomic.Int64 // bytes
 
-// GrowPipe gives a pipe of the default capacity a larger one, if the process and the user have any left. It returns by how many
-// bytes it grew: give them back by ReleaseGrowth when the pipe is closed. A stream that is no pipe, or whose capacity somebody
-// chose, stays as it is.
-func GrowPipe(stream any) (bytes int) {
+// GrowPipe gives a pipe with a capacity of from bytes one of to bytes, if the process and the user have that left. It returns by
+// how many bytes the pipe grew: give them back by ReleaseGrowth when it is closed. A stream that is no pipe, or has another
+// capacity, which somebody chose, stays as it is.
+func GrowPipe(stream any, from, to int) (bytes int) {
 	file, ok := stream.(*os.File)
 	if !ok {
 		return 0
 	}
-	const by = grownPipe - defaultPipe
-	if grown.Add(by) > maxGrowth {
-		ReleaseGrowth(by)
+	bytes = to - from
+	if grown.Add(int64(bytes)) > maxGrowth {
+		ReleaseGrowth(bytes)
 		return 0
 	}
 	done := false
-	_ = withFD(file, func(fd uintptr) { done = growPipe(int(fd)) }) // fails only on a closed file
+	_ = withFD(file, func(fd uintptr) { done = growPipe(fd, from, to) }) // fails only on a closed file
 	if !done {
-		ReleaseGrowth(by)
+		ReleaseGrowth(bytes)
 		return 0
 	}
-	return by
+	return bytes
 }
 
-func growPipe(fd int) bool {
-	size, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
-	if err != nil || size != defaultPipe {
+func growPipe(fd uintptr, from, to int) bool {
+	size, err := unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0)
+	if err != nil || size != from {
 		return false
 	}
-	_, err = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, grownPipe)
+	_, err = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, to)
 	return err == nil
 }
 

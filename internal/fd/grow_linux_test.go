@@ -8,25 +8,26 @@ import (
 )
 
 func TestGrowPipeStaysWithinTheProcessesShare(t *testing.T) {
+	const usual, large = 64 << 10, 1 << 20
 	var granted []int
-	for range maxGrowth/(grownPipe-defaultPipe) + 3 {
+	for range maxGrowth/(large-usual) + 3 {
 		r, w, err := NewPipe(0)
 		test.Check(t, err)
 		closeAtEnd(t, r, w)
-		n := GrowPipe(w)
-		test.Equal(t, capacity(t, r), defaultPipe+n)
+		n := GrowPipe(w, usual, large)
+		test.Equal(t, capacity(t, r), usual+n)
 		if n > 0 {
 			granted = append(granted, n)
 		}
 	}
-	test.Equal(t, len(granted), maxGrowth/(grownPipe-defaultPipe))
+	test.Equal(t, len(granted), maxGrowth/(large-usual))
 	for _, n := range granted {
 		ReleaseGrowth(n)
 	}
 	_, w, err := NewPipe(0)
 	test.Check(t, err)
-	n := GrowPipe(w)
-	test.Equal(t, n, grownPipe-defaultPipe)
+	n := GrowPipe(w, usual, large)
+	test.Equal(t, n, large-usual)
 	test.Check(t, w.Close())
 	ReleaseGrowth(n)
 	test.Equal(t, grown.Load(), 0)
@@ -41,7 +42,7 @@ func TestGrowPipeLeavesOthersAlone(t *testing.T) {
 	test.Check(t, err)
 	closeAtEnd(t, chosen, null)
 	for _, stream := range []any{chosen, closed, null, "no file"} {
-		test.Equal(t, GrowPipe(stream), 0)
+		test.Equal(t, GrowPipe(stream, 64<<10, 1<<20), 0)
 	}
 	test.Equal(t, capacity(t, chosen), os.Getpagesize())
 	test.Equal(t, grown.Load(), 0)

@@ -3,7 +3,7 @@
 package fd
 
 // GrowPipe does nothing: only Linux lets a program choose a pipe's capacity.
-func GrowPipe(any) (bytes int) { return 0 }
+func GrowPipe(stream any, from, to int) (bytes int) { return 0 }
 
 // ReleaseGrowth does nothing.
 func ReleaseGrowth(int) {}

@@ -1,7 +1,7 @@
 package fd
 
 // GrowPipe does nothing: a pipe's capacity is chosen when it is made.
-func GrowPipe(any) (bytes int) { return 0 }
+func GrowPipe(stream any, from, to int) (bytes int) { return 0 }
 
 // ReleaseGrowth does nothing.
 func ReleaseGrowth(int) {}

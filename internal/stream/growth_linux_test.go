@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"runtime"
@@ -22,48 +23,54 @@ func capacity(t *testing.T, f *os.File) (n int) {
 	return n
 }
 
-// grownSink is one whose pipe has grown by a write.
-func grownSink(t *testing.T) (r *os.File, s Sink) {
+// write writes n bytes, which somebody reads.
+func write(t *testing.T, s Sink, r *os.File, n int) {
+	t.Helper()
+	read := test.Started(func() error { _, err := io.CopyN(io.Discard, r, int64(n)); return err })
+	_, err := s.Write(context.Background(), make([]byte, n), nil)
+	test.Check(t, err)
+	test.Check(t, <-read)
+}
+
+// grownSink is one whose pipe has grown by writes.
+func grownSink(t *testing.T) Sink {
 	t.Helper()
 	r, w, err := fd.NewPipe(0)
 	test.Check(t, err)
 	t.Cleanup(func() { _ = r.Close() })
-	before := capacity(t, r)
-	s = NewSink(w)
-	_, err = s.Write(t.Context(), make([]byte, before), nil)
-	test.Check(t, err)
-	test.Equal(t, capacity(t, r), before)
-	read := test.Started(func() error { _, err := io.CopyN(io.Discard, r, int64(2*before+1)); return err })
-	_, err = s.Write(context.Background(), make([]byte, before+1), nil)
-	test.Check(t, err)
-	test.Check(t, <-read)
-	if got := capacity(t, r); got <= before {
-		t.Fatalf("a write of more than %d bytes left the pipe at %d", before, got)
+	s := NewSink(w)
+	write(t, s, r, 2<<20)
+	test.Equal(t, capacity(t, r), 64<<10)
+	LetGrow(s)
+	for _, c := range []struct{ n, capacity int }{
+		{16 << 10, 64 << 10}, {16<<10 + 1, 256 << 10}, {64 << 10, 256 << 10}, {64<<10 + 1, 1 << 20}, {8 << 20, 1 << 20},
+	} {
+		write(t, s, r, c.n)
+		test.Equal(t, capacity(t, r), c.capacity)
 	}
-	return r, s
+	return s
 }
 
-// share is how many pipes more may grow.
-func share(t *testing.T) (n int) {
+// share is by how many bytes pipes may grow yet.
+func share(t *testing.T) (bytes int) {
 	t.Helper()
 	for {
 		r, w, err := fd.NewPipe(0)
 		test.Check(t, err)
-		bytes := fd.GrowPipe(w)
-		defer fd.ReleaseGrowth(bytes)
+		n := fd.GrowPipe(w, 64<<10, 128<<10)
+		defer fd.ReleaseGrowth(n)
 		defer r.Close()
 		defer w.Close()
-		if bytes == 0 {
-			return n
+		if bytes += n; n == 0 {
+			return bytes
 		}
-		n++
 	}
 }
 
-func TestPipeGrowsWhenAWriteDoesNotFit(t *testing.T) {
+func TestPipeGrowsWithItsWrites(t *testing.T) {
 	before := share(t)
-	_, s := grownSink(t)
-	test.Equal(t, share(t), before-1)
+	s := grownSink(t)
+	test.Equal(t, share(t), before-(1<<20-64<<10))
 	test.Check(t, s.Close())
 	test.Equal(t, share(t), before)
 }
@@ -75,4 +82,16 @@ func TestGrowthOfADroppedSinkIsGivenBack(t *testing.T) {
 		runtime.GC()
 		return share(t) == before
 	})
+}
+
+func TestChosenCapacityStays(t *testing.T) {
+	before := share(t)
+	r, w, err := fd.NewPipe(128 << 10)
+	test.Check(t, err)
+	s := NewSink(w)
+	LetGrow(s)
+	t.Cleanup(func() { test.Check(t, errors.Join(r.Close(), s.Close())) })
+	write(t, s, r, 1<<20)
+	test.Equal(t, capacity(t, r), 128<<10)
+	test.Equal(t, share(t), before)
 }

@@ -60,8 +60,10 @@ func (s *streamSink) Write(ctx context.Context, head, body []byte) (n int, err e
 	if !s.wake.arm(ctx) {
 		return 0, ErrInterrupted
 	}
+	if above := s.growth.above; above > 0 && len(head)+len(body) > above {
+		s.fit(len(head) + len(body))
+	}
 	if len(body) > 0 || len(head) > ChunkSize {
-		s.grow()
 		n, err = writeBoth(s.stream, head, body, &s.writes)
 		err = s.wake.settle(err)
 	} else {

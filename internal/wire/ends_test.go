@@ -53,7 +53,7 @@ func newReader(r io.ReadCloser, opts *options) *reader {
 
 func newWriter(w io.WriteCloser, opts *options) *writer {
 	o := resolve(opts)
-	return &writer{NewOutbound(w, Options{o.MaxMessage, o.Buffer, o.EndMark}), o.Copied}
+	return &writer{NewOutbound(w, Options{MaxMessage: o.MaxMessage, Buffer: o.Buffer, EndMark: o.EndMark}), o.Copied}
 }
 
 func (r *reader) Get(ctx context.Context) ([]byte, error) {

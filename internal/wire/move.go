@@ -12,6 +12,7 @@ import (
 type Options struct {
 	MaxMessage int  // bytes of a payload: a greater one is refused by the writing half, and skipped by the reading half
 	Buffer     int  // bytes of frames that the writing half may queue; 0: none
+	Grows      bool // the stream is a pipe that gets more room when it is used for large messages
 	EndMark    bool // the stream ends with a mark; without it, its end is io.ErrUnexpectedEOF
 }
 

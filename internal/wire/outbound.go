@@ -38,6 +38,9 @@ type Outbound struct {
 // NewOutbound returns the writing half over the byte stream w, which belongs to it from here on.
 func NewOutbound(w io.WriteCloser, opts Options) *Outbound {
 	out := &Outbound{stream: w, dst: stream.NewSink(w), opts: opts}
+	if opts.Grows {
+		stream.LetGrow(out.dst)
+	}
 	out.buffer, out.interruptible = opts.Buffer, out.dst.Interruptible()
 	_, ours := w.(fd.End)
 	out.foreign = !ours
