@@ -227,7 +227,7 @@ func TestChildrenWithFullPipesEnd(t *testing.T) {
 }
 
 var entryFill = Register("fill", func(ctx context.Context, talk *Duplex[string, string]) error {
-	for range 20 {
+	for range 10 {
 		if err := talk.Put(ctx, strings.Repeat("x", 100_000)); err != nil {
 			if errors.Is(err, ErrPeerClosed) {
 				return nil
