@@ -124,7 +124,9 @@ func (w *Writer[T]) TryClose() error {
 // Stats returns counters. It doesn't block, and works on a closed end too.
 func (w *Writer[T]) Stats() Stats {
 	s := w.out.Stats()
-	return Stats{Sent: s.Messages, BytesSent: s.Bytes, Writes: s.Writes, Queued: s.Queued, Calls: s.Calls}
+	return Stats{
+		Sent: s.Messages, BytesSent: s.Bytes, Writes: s.Writes, Queued: s.Queued, Calls: s.Calls, Wakeups: wakeups(w.out.Stream()),
+	}
 }
 
 // String names the end for messages and logs: its type, file descriptor and state.

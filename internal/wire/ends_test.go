@@ -48,12 +48,12 @@ func resolve(opts *options) options {
 
 func newReader(r io.ReadCloser, opts *options) *reader {
 	o := resolve(opts)
-	return &reader{NewInbound(r, Options{MaxMessage: o.MaxMessage, EndMark: o.EndMark}), o.Copied}
+	return &reader{newInbound(r, Options{MaxMessage: o.MaxMessage, EndMark: o.EndMark}), o.Copied}
 }
 
 func newWriter(w io.WriteCloser, opts *options) *writer {
 	o := resolve(opts)
-	return &writer{NewOutbound(w, Options{o.MaxMessage, o.Buffer, o.EndMark}), o.Copied}
+	return &writer{newOutbound(w, Options{o.MaxMessage, o.Buffer, o.EndMark}), o.Copied}
 }
 
 func (r *reader) Get(ctx context.Context) ([]byte, error) {
@@ -194,7 +194,7 @@ type byteStream struct {
 	open func(t testing.TB) (io.ReadCloser, io.WriteCloser)
 }
 
-var byteStreams = []byteStream{
+var byteStreams = append([]byteStream{
 	{"os.Pipe", 1 << 20, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return openPipe(t, 0) }},
 	{"os.Pipe of a page", 1 << 20, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return openPipe(t, pageSize) }},
 	{"io.Pipe", 1 << 20, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return io.Pipe() }},
@@ -204,7 +204,7 @@ var byteStreams = []byteStream{
 		test.SkipUnderWine(t, "it has no AF_UNIX sockets")
 		return test.Connected(t, "unix", filepath.Join(t.TempDir(), "s"))
 	}},
-}
+}, ringStreams()...)
 
 const pageSize = 4096
 

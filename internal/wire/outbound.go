@@ -24,6 +24,7 @@ type Outbound struct {
 	stream  io.Closer
 	foreign bool // the stream's code is somebody else's: it may panic
 	dst     stream.Sink
+	instant stream.Instant // dst, if it is one
 	opts    Options
 	run     func() // drain, made once: starting it allocates nothing
 
@@ -37,10 +38,17 @@ type Outbound struct {
 
 // NewOutbound returns the writing half over the byte stream w, which belongs to it from here on.
 func NewOutbound(w io.WriteCloser, opts Options) *Outbound {
-	out := &Outbound{stream: w, dst: stream.NewSink(w), opts: opts}
-	out.buffer, out.interruptible = opts.Buffer, out.dst.Interruptible()
+	out := OutboundOver(w, stream.NewSink(w), opts)
 	_, ours := w.(fd.End)
 	out.foreign = !ours
+	return out
+}
+
+// OutboundOver does so with a Sink of ours. What is closed with it is s.
+func OutboundOver(s io.Closer, dst stream.Sink, opts Options) *Outbound {
+	out := &Outbound{stream: s, dst: dst, opts: opts}
+	out.instant, _ = dst.(stream.Instant)
+	out.buffer, out.interruptible = opts.Buffer, out.dst.Interruptible()
 	out.run = out.drain
 	if !out.interruptible {
 		out.wake = make(chan struct{}, 1)
@@ -113,6 +121,12 @@ func (out *Outbound) Send(ctx context.Context, p *Frame) error {
 	if tooLarge {
 		out.mu.Unlock()
 		return &SizeError{Size: uint64(p.payload()), Limit: out.opts.MaxMessage}
+	}
+	if out.instant != nil && out.clear() && out.instant.WriteNow(p.frame, p.body) {
+		out.count(p)
+		out.stats.Writes = out.dst.Calls()
+		out.mu.Unlock() // nothing waits for what has changed
+		return nil
 	}
 	switch out.accept(p) {
 	case queued:
@@ -259,6 +273,8 @@ func explain(err error) error {
 	switch {
 	case err == nil || err == stream.ErrInterrupted:
 		return err
+	case errors.Is(err, stream.ErrNonsense):
+		return fmt.Errorf("%w (%w)", ErrFrame, err)
 	case err == io.EOF: // some streams' way to say so; as it is, it would be taken for the end of what is read
 		return fmt.Errorf("%w (the stream's Write returned EOF)", ErrPeerClosed)
 	case stream.IsPeerClosed(err) || errors.Is(err, io.ErrClosedPipe):
