@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -144,9 +145,10 @@ func awaitAck(b *testing.B, ack *os.File) {
 	}
 }
 
-func ourStream(b *testing.B, size, writers, buffer int) (_ stream, stop func()) {
+func ourStream(b *testing.B, size, writers int, opts Options[[]byte]) (_ stream, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	r, w, err := Pipe(&Options[[]byte]{Codec: Raw{}, Buffer: buffer})
+	opts.Codec = Raw{}
+	r, w, err := Pipe(&opts)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -228,7 +230,7 @@ func BenchmarkRatio(b *testing.B) {
 	} {
 		b.Run(sizeName(c.size)+"/"+c.name, func(b *testing.B) {
 			floor, stopFloor := floorStream(b, c.size, c.writers)
-			ours, stopOurs := ourStream(b, c.size, c.writers, c.buffer)
+			ours, stopOurs := ourStream(b, c.size, c.writers, Options[[]byte]{Buffer: c.buffer})
 			ratio(b, c.messages, floor, ours)
 			stopOurs()
 			stopFloor()
@@ -242,13 +244,31 @@ func BenchmarkRatioFlusher(b *testing.B) {
 	for _, size := range []int{64, 1 << 10} {
 		b.Run(sizeName(size)+"/buffer=64KiB", func(b *testing.B) {
 			floor, stopFloor := flusherStream(b, size, buffer)
-			ours, stopOurs := ourStream(b, size, 1, buffer)
+			ours, stopOurs := ourStream(b, size, 1, Options[[]byte]{Buffer: buffer})
 			ratio(b, 200_000, floor, ours)
 			stopOurs()
 			stopFloor()
 		})
 	}
 }
+
+// BenchmarkRatioShared has the same floor: a write into a pipe for each message.
+func BenchmarkRatioShared(b *testing.B) {
+	for _, c := range []struct{ size, writers, messages int }{
+		{64, 1, 200_000}, {1 << 10, 1, 100_000}, {16 << 10, 1, 20_000}, {64 << 10, 1, 5_000}, {1 << 20, 1, 400}, {64, 8, 200_000},
+	} {
+		b.Run(fmt.Sprintf("%s/writers=%d", sizeName(c.size), c.writers), func(b *testing.B) {
+			floor, stopFloor := floorStream(b, c.size, c.writers)
+			ours, stopOurs := ourStream(b, c.size, c.writers, Options[[]byte]{Shared: benchShared})
+			ratio(b, c.messages, floor, ours)
+			stopOurs()
+			stopFloor()
+		})
+	}
+}
+
+// benchShared is Options.Shared of the benchmarks, in bytes.
+const benchShared = 1 << 20
 
 var benchOnce = Register("bench once", func(ctx context.Context, d *Duplex[[]byte, []byte]) error {
 	v, err := d.Get(ctx)

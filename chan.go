@@ -44,6 +44,7 @@ import (
 	"reflect"
 
 	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/ring"
 	"github.com/go-gipc/gipc/internal/wire"
 )
 
@@ -67,6 +68,17 @@ type Options[T any] struct {
 	// have grown by less than 16 MiB in all. PipeSize is a hint, followed on Linux up to /proc/sys/fs/pipe-max-size, and on Windows.
 	PipeSize int
 
+	// Shared is how many bytes of memory to share between the two ends, rounded up to a power of two of at least a page and
+	// at most 1 GiB. 0: none. Messages then go through that memory instead of the pipe, and a Put or Get makes no system call
+	// while the other side is awake. All that is said of the pipe holds for the memory: Put waits while it is full, nil from Put
+	// says that the message is in it, and it is read even if the writer's process is killed the next instant. A message that
+	// fits goes in as a whole: its Put never returns ErrPartial. A Put that has to wait goes on when half of it is free.
+	//
+	// The memory is allocated while the channel lives, and each end holds three descriptors and maps it. It is a hint,
+	// followed by Pipe and NewDuplex on Linux: elsewhere, and where a limit leaves no memory, the channel is a pipe. PipeSize
+	// then means nothing. See docs/shared.md for when to use it.
+	Shared int
+
 	// EndMark says that the stream ends with a mark, which Writer.Close writes. Without the mark the Reader gets
 	// io.ErrUnexpectedEOF, so that a crash of the writer's process doesn't look like the end. Pipe and NewDuplex always
 	// set it. For NewReader and NewWriter, set it on both sides, or on neither where the other side is not gipc.
@@ -85,6 +97,13 @@ func Pipe[T any](opts *Options[T]) (*Reader[T], *Writer[T], error) {
 		return nil, nil, &Error{"make", nameOf[T]("Pipe"), err}
 	}
 	o.EndMark = true
+	if o.Shared > 0 {
+		if source, sink, err := ring.New(o.Shared); err == nil { // else a pipe does
+			r := readerOn(wire.InboundOver(source, source, o.wireOptions()), o.Codec)
+			w := writerOn(wire.OutboundOver(sink, sink, o.wireOptions()), o.Codec)
+			return &r, &w, nil
+		}
+	}
 	on := o.wireOptions()
 	on.Grows = o.PipeSize == 0
 	rf, wf, err := fd.NewPipe(o.PipeSize)
@@ -151,7 +170,7 @@ func resolve[T any](opts *Options[T]) (Options[T], error) {
 	if opts != nil {
 		o = *opts
 	}
-	if o.MaxMessage < 0 || o.Buffer < 0 || o.PipeSize < 0 {
+	if o.MaxMessage < 0 || o.Buffer < 0 || o.PipeSize < 0 || o.Shared < 0 {
 		return o, errors.New("an option is negative")
 	}
 	if o.MaxMessage == 0 {
@@ -177,7 +196,25 @@ type Stats struct {
 	Writes    uint64 // writes to the stream that they took
 	Queued    int    // bytes not yet in the stream of messages whose Put has returned
 
+	Wakeups uint64 // with Options.Shared: how often this end woke the other one, or slept and was woken by it
+
 	Calls int // under way, those that wait for others included; a Writer's Chan counts while it sends a value
+}
+
+// ringHalf is the stream of an end with Options.Shared.
+type ringHalf interface {
+	Number() int
+	Size() int
+	Wakeups() uint64
+	Duplicate() ([]fd.Inheritable, error)
+}
+
+// wakeups are those of a half's stream.
+func wakeups(stream any) uint64 {
+	if half, shared := stream.(ringHalf); shared {
+		return half.Wakeups()
+	}
+	return 0
 }
 
 func wrapError(ctx context.Context, op string, on fmt.Stringer, err error) error {
@@ -202,6 +239,9 @@ func nameOf[T any](kind string) string { return kind + "[" + typeName[T]() + "]"
 func describe(name string, stream any, closed error) string {
 	switch {
 	case closed == nil:
+		if half, shared := stream.(ringHalf); shared {
+			return fmt.Sprintf("%s(fd %d, %d bytes shared)", name, half.Number(), half.Size())
+		}
 		if fd := fd.Number(stream); fd >= 0 {
 			return fmt.Sprintf("%s(fd %d)", name, fd)
 		}

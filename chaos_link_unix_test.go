@@ -62,6 +62,7 @@ type chaosLink struct {
 	Codec  string // of chaosCodecs; "": Raw
 	Buffer int
 	Pipe   int // Options.PipeSize
+	Shared int // Options.Shared
 	Lanes  int // goroutines that put
 	N      int // messages of each
 }
@@ -71,6 +72,7 @@ func newChaosLink(id int, rng *rand.Rand) chaosLink {
 	link := chaosLink{
 		ID: id, Seed: rng.Uint64(), Codec: codecs[rng.IntN(len(codecs))], Lanes: 1, N: rng.IntN(120),
 		Buffer: []int{0, 0, 0, 200, 100_000, 20 << 20}[rng.IntN(6)], Pipe: []int{0, 0, pageSize, 1 << 20}[rng.IntN(4)],
+		Shared: []int{0, 0, pageSize, 1 << 20}[rng.IntN(4)],
 	}
 	if link.Codec != "" {
 		link.Lanes += rng.IntN(3)
@@ -106,9 +108,9 @@ func (l chaosLink) open() (chaosIn, chaosOut, error) {
 	in, out := chaosIn{Link: l, At: make([]int, l.Lanes)}, chaosOut{Link: l, At: make([]int, l.Lanes)}
 	var err error
 	if l.Codec == "" {
-		in.Raw, out.Raw, err = Pipe(&Options[[]byte]{Codec: Raw{}, Buffer: l.Buffer, PipeSize: l.Pipe})
+		in.Raw, out.Raw, err = Pipe(&Options[[]byte]{Codec: Raw{}, Buffer: l.Buffer, PipeSize: l.Pipe, Shared: l.Shared})
 	} else {
-		in.Typed, out.Typed, err = Pipe(&Options[chaosMessage]{Codec: chaosCodecs[l.Codec], Buffer: l.Buffer, PipeSize: l.Pipe})
+		in.Typed, out.Typed, err = Pipe(&Options[chaosMessage]{Codec: chaosCodecs[l.Codec], Buffer: l.Buffer, PipeSize: l.Pipe, Shared: l.Shared})
 	}
 	return in, out, err
 }

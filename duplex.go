@@ -107,6 +107,7 @@ func (d *Duplex[In, Out]) Stats() Stats {
 	s, out := d.r.Stats(), d.w.Stats()
 	s.Sent, s.BytesSent, s.Writes, s.Queued = out.Sent, out.BytesSent, out.Writes, out.Queued
 	s.Calls += out.Calls
+	s.Wakeups += out.Wakeups
 	return s
 }
 

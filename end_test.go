@@ -71,8 +71,9 @@ var entryEnd = Register("end", func(ctx context.Context, a endArgs) error {
 func TestACrashIsNotAnEnd(t *testing.T) {
 	const n = 20
 	for name, way := range ways {
-		for _, buffer := range []int{0, 1 << 16} {
-			t.Run(fmt.Sprintf("%s, buffer %d", name, buffer), func(t *testing.T) {
+		for _, opts := range []Options[string]{{}, {Buffer: 1 << 16}, {Shared: 1 << 16}} {
+			buffer := opts.Buffer
+			t.Run(fmt.Sprintf("%s, buffer %d, shared %d", name, buffer, opts.Shared), func(t *testing.T) {
 				t.Parallel()
 				ctx := test.Context(t)
 				messages := n
@@ -108,7 +109,7 @@ func TestACrashIsNotAnEnd(t *testing.T) {
 						return n, io.EOF
 					},
 				} {
-					r, w := pipeOf[string](t, &Options[string]{Buffer: buffer})
+					r, w := pipeOf(t, &opts)
 					p := spawnIt(t, entryEnd, endArgs{Way: name, N: messages, Out: w}, nil)
 					if name == "is stopped" {
 						_ = p.Stop(ctx) // it returns how the child ended
@@ -119,7 +120,7 @@ func TestACrashIsNotAnEnd(t *testing.T) {
 					}
 				}
 
-				r, w := pipeOf[string](t, &Options[string]{Buffer: buffer})
+				r, w := pipeOf(t, &opts)
 				told, tell := stringPipe(t)
 				sibling := spawnIt(t, entryTellEnd, tellEndArgs{In: r, Tell: tell}, nil)
 				p := spawnIt(t, entryEnd, endArgs{Way: name, N: messages, Out: w}, nil)

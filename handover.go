@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-gipc/gipc/internal/ends"
 	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/ring"
 	"github.com/go-gipc/gipc/internal/wire"
 )
 
@@ -52,10 +53,19 @@ type adoptedHalf struct {
 
 // passedEnd is how a half, or a file, travels to the child. The descriptors themselves are inherited, in the same order.
 type passedEnd struct {
-	Kind  passedKind
-	Codec string
-	State wire.State
-	Name  string // of a file
+	Kind   passedKind
+	Codec  string
+	State  wire.State
+	Shared bool   // a half with shared memory, of ring.Descriptors descriptors
+	Name   string // of a file
+}
+
+// descriptors is how many the child has inherited.
+func (p *passedEnd) descriptors() int {
+	if p.Shared {
+		return ring.Descriptors
+	}
+	return 1
 }
 
 type passedKind int
@@ -132,16 +142,16 @@ func beginHandover(ctx context.Context, args any) (*handover, error) {
 // open makes the descriptors that the child inherits.
 func (h *handover) open() error {
 	for _, m := range h.moved {
-		f, err := inheritable(m.Stream())
+		fds, shared, err := duplicates(m.Stream())
 		if err != nil {
 			return err
 		}
-		h.fds = append(h.fds, f)
+		h.fds = append(h.fds, fds...)
 		kind := passedReader
 		if _, writes := m.half.(*wire.Outbound); writes {
 			kind = passedWriter
 		}
-		h.passed = append(h.passed, passedEnd{Kind: kind, Codec: m.codec, State: m.State()})
+		h.passed = append(h.passed, passedEnd{Kind: kind, Codec: m.codec, State: m.State(), Shared: shared})
 	}
 	for _, f := range h.files {
 		dup, err := fd.DuplicateFile(f)
@@ -152,6 +162,16 @@ func (h *handover) open() error {
 		h.passed = append(h.passed, passedEnd{Kind: passedFile, Name: f.Name()})
 	}
 	return nil
+}
+
+// duplicates returns what a child inherits of a half's stream, and whether that has shared memory.
+func duplicates(stream io.Closer) (fds []fd.Inheritable, shared bool, err error) {
+	if half, ok := stream.(ringHalf); ok {
+		fds, err = half.Duplicate()
+		return fds, true, err
+	}
+	f, err := inheritable(stream)
+	return []fd.Inheritable{f}, false, err
 }
 
 // release closes the descriptors made for the child, once it has its own.
@@ -180,6 +200,27 @@ func (h *handover) finish(moved error) {
 	}
 }
 
+// resume makes the half again, of its descriptors in this process.
+func (p *passedEnd) resume(fds []uintptr) (half, error) {
+	switch {
+	case p.Kind == passedReader && p.Shared:
+		source, err := ring.OpenSource(fds)
+		if err != nil {
+			return nil, err
+		}
+		return wire.ResumeInboundOver(source, source, p.State), nil
+	case p.Shared:
+		sink, err := ring.OpenSink(fds)
+		if err != nil {
+			return nil, err
+		}
+		return wire.ResumeOutboundOver(sink, sink, p.State), nil
+	case p.Kind == passedReader:
+		return wire.ResumeInbound(fd.OpenEnd(fds[0], p.State.NonBlocking), p.State), nil
+	}
+	return wire.ResumeOutbound(fd.OpenEnd(fds[0], p.State.NonBlocking), p.State), nil
+}
+
 // adopting is set while this process decodes its arguments: only then may a decoder make ends.
 var adopting atomic.Bool
 
@@ -189,18 +230,23 @@ func adoptAll(args any, passed []passedEnd, uses []int, fds []uint64) ([]half, e
 	halves := make([]half, len(passed))
 	files := make([]*os.File, len(passed))
 	for i, p := range passed {
-		n := uintptr(fds[i])
-		if err := fd.Claim(n); err != nil {
+		var mine []uintptr
+		for _, n := range fds[:p.descriptors()] {
+			if err := fd.Claim(uintptr(n)); err != nil {
+				return nil, err
+			}
+			mine = append(mine, uintptr(n))
+		}
+		fds = fds[len(mine):]
+		if p.Kind == passedFile {
+			files[i] = os.NewFile(mine[0], p.Name) // its mode is its own business
+			continue
+		}
+		half, err := p.resume(mine)
+		if err != nil {
 			return nil, err
 		}
-		switch p.Kind {
-		case passedReader:
-			halves[i] = wire.ResumeInbound(fd.OpenEnd(n, p.State.NonBlocking), p.State)
-		case passedWriter:
-			halves[i] = wire.ResumeOutbound(fd.OpenEnd(n, p.State.NonBlocking), p.State)
-		default:
-			files[i] = os.NewFile(n, p.Name) // its mode is its own business
-		}
+		halves[i] = half
 	}
 	next := func() (int, error) {
 		if len(uses) == 0 {

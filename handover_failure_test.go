@@ -64,7 +64,7 @@ func failedSpawn(t *testing.T, ctx context.Context, spawn func(ctx context.Conte
 	t.Helper()
 	r, w := stringPipe(t)
 	r2, w2 := pipeOf(t, &Options[string]{Buffer: 1 << 10})
-	talk, theirs := duplexOf[string, string](t, nil, nil)
+	talk, theirs := duplexOf(t, &Options[string]{Shared: 1}, &Options[string]{Shared: 1})
 	file, fileW, err := fd.NewOutputPipe()
 	test.Check(t, err)
 	defer file.Close()

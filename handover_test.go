@@ -100,7 +100,7 @@ func TestEndsMoveAtAnyDepth(t *testing.T) {
 	}
 	readers := map[string]*Reader[string]{}
 	n.each(func(place string, w **Writer[string]) { readers[place], *w = stringPipe(t) })
-	mine, theirs := duplexOf[string, string](t, nil, nil)
+	mine, theirs := duplexOf(t, &Options[string]{Shared: 1}, &Options[string]{Shared: 1})
 	n.Talk, n.Back, n.Again = theirs, theirs.Writer(), n.Plain
 
 	p := spawnIt(t, entryCrate, n, nil)

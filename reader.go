@@ -148,7 +148,7 @@ func (r *Reader[T]) TryClose() error {
 // Stats returns counters. It doesn't block, and works on a closed end too.
 func (r *Reader[T]) Stats() Stats {
 	s := r.in.Stats()
-	return Stats{Received: s.Messages, BytesReceived: s.Bytes, Reads: s.Reads, Calls: s.Calls}
+	return Stats{Received: s.Messages, BytesReceived: s.Bytes, Reads: s.Reads, Calls: s.Calls, Wakeups: wakeups(r.in.Stream())}
 }
 
 // String names the end for messages and logs: its type, file descriptor and state.

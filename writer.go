@@ -41,7 +41,7 @@ func (w *Writer[T]) Put(ctx context.Context, v T) error {
 
 // put is Put. Fed says that a channel of Chan has taken v.
 func (w *Writer[T]) put(ctx context.Context, v T, fed bool) error {
-	if w.raw && !fed && w.out.Queue(ctx, *any(&v).(*[]byte)) {
+	if w.raw && !fed && w.out.TrySend(ctx, *any(&v).(*[]byte)) {
 		return nil
 	}
 	f := wire.NewFrame()
@@ -127,7 +127,9 @@ func (w *Writer[T]) TryClose() error {
 // Stats returns counters. It doesn't block, and works on a closed end too.
 func (w *Writer[T]) Stats() Stats {
 	s := w.out.Stats()
-	return Stats{Sent: s.Messages, BytesSent: s.Bytes, Writes: s.Writes, Queued: s.Queued, Calls: s.Calls}
+	return Stats{
+		Sent: s.Messages, BytesSent: s.Bytes, Writes: s.Writes, Queued: s.Queued, Calls: s.Calls, Wakeups: wakeups(w.out.Stream()),
+	}
 }
 
 // String names the end for messages and logs: its type, file descriptor and state.

@@ -29,6 +29,15 @@ type Sink interface {
 	Close() error
 }
 
+// Instant is a Sink that mostly writes without a system call, and never waits where it is asked not to.
+type Instant interface {
+	Sink
+	// WriteNow writes all of head and body if there is room for them now. Otherwise, and after a failure, it returns false:
+	// then Write tells. It takes no longer than to copy some pages, so that it may be called under a lock. It is not called
+	// while another Write goes on, or once Close may have been.
+	WriteNow(head, body []byte) bool
+}
+
 type writeDeadliner interface{ SetWriteDeadline(time.Time) error }
 
 // newStreamSink uses the deadlines of w if it has any.

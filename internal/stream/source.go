@@ -16,6 +16,9 @@ var ErrInterrupted = errors.New("interrupted")
 // ErrPanicked is the end of a stream whose own code panicked, on the goroutine of a call that this has ended.
 var ErrPanicked = errors.New("the stream's own code panicked in an earlier call")
 
+// ErrNonsense is the end of a stream through shared memory in which the other side has written what can't be.
+var ErrNonsense = errors.New("the indexes in the shared memory make no sense")
+
 // Source is the byte stream under a reading end. One goroutine at a time calls Read; the others may come at any time.
 type Source interface {
 	// Read waits for bytes and reads some of them into what mem lends. It returns ErrInterrupted when ctx ends and

@@ -48,12 +48,12 @@ func resolve(opts *options) options {
 
 func newReader(r io.ReadCloser, opts *options) *reader {
 	o := resolve(opts)
-	return &reader{NewInbound(r, Options{MaxMessage: o.MaxMessage, EndMark: o.EndMark}), o.Copied}
+	return &reader{newInbound(r, Options{MaxMessage: o.MaxMessage, EndMark: o.EndMark}), o.Copied}
 }
 
 func newWriter(w io.WriteCloser, opts *options) *writer {
 	o := resolve(opts)
-	return &writer{NewOutbound(w, Options{MaxMessage: o.MaxMessage, Buffer: o.Buffer, EndMark: o.EndMark}), o.Copied}
+	return &writer{newOutbound(w, Options{MaxMessage: o.MaxMessage, Buffer: o.Buffer, EndMark: o.EndMark}), o.Copied}
 }
 
 func (r *reader) Get(ctx context.Context) ([]byte, error) {
@@ -137,7 +137,7 @@ func (r *reader) Stats() ReadStats { return r.in.Stats() }
 func (w *writer) Put(ctx context.Context, v []byte) error { return w.put(ctx, v, false) }
 
 func (w *writer) put(ctx context.Context, v []byte, fed bool) error {
-	if !w.copied && !fed && w.out.Queue(ctx, v) {
+	if !w.copied && !fed && w.out.TrySend(ctx, v) {
 		return nil
 	}
 	f := NewFrame()
@@ -197,7 +197,7 @@ type byteStream struct {
 	open func(t testing.TB) (io.ReadCloser, io.WriteCloser)
 }
 
-var byteStreams = []byteStream{
+var byteStreams = append([]byteStream{
 	{"os.Pipe", 1 << 20, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return openPipe(t, 0) }},
 	{"os.Pipe of a page", 1 << 20, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return openPipe(t, pageSize) }},
 	{"io.Pipe", 1 << 20, func(t testing.TB) (io.ReadCloser, io.WriteCloser) { return io.Pipe() }},
@@ -207,7 +207,7 @@ var byteStreams = []byteStream{
 		test.SkipUnderWine(t, "it has no AF_UNIX sockets")
 		return test.Connected(t, "unix", filepath.Join(t.TempDir(), "s"))
 	}},
-}
+}, ringStreams()...)
 
 const pageSize = 4096
 

@@ -50,7 +50,12 @@ type Inbound struct {
 
 // NewInbound returns the reading half over the byte stream r, which belongs to it from here on.
 func NewInbound(r io.ReadCloser, opts Options) *Inbound {
-	return &Inbound{stream: r, src: stream.NewSource(r), opts: opts}
+	return InboundOver(r, stream.NewSource(r), opts)
+}
+
+// InboundOver does so with a Source. What is closed with it is s.
+func InboundOver(s io.Closer, src stream.Source, opts Options) *Inbound {
+	return &Inbound{stream: s, src: src, opts: opts}
 }
 
 // bodies keeps the memory of large messages once they are decoded. Above maxPooledBody it is left to the collector.
@@ -354,6 +359,10 @@ func (in *Inbound) interrupted(ctx context.Context) error {
 func (in *Inbound) ended(err error) error {
 	if closed := in.closed(); closed != nil {
 		return closed
+	}
+	if errors.Is(err, stream.ErrNonsense) {
+		in.fate = ErrFrame
+		return nil
 	}
 	if !errors.Is(err, io.EOF) {
 		return err

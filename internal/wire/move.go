@@ -96,7 +96,15 @@ func (in *Inbound) State() State {
 
 // ResumeInbound returns the half that State described, over its descriptor in this process.
 func ResumeInbound(r io.ReadCloser, s State) *Inbound {
-	in := NewInbound(r, s.Options)
+	return NewInbound(r, s.Options).resume(s)
+}
+
+// ResumeInboundOver does so with a Source.
+func ResumeInboundOver(closer io.Closer, src stream.Source, s State) *Inbound {
+	return InboundOver(closer, src, s.Options).resume(s)
+}
+
+func (in *Inbound) resume(s State) *Inbound {
 	for _, payload := range s.GivenBack {
 		in.taken++
 		in.unread = append(in.unread, unread{in.taken, payload})
@@ -115,6 +123,11 @@ func ResumeInbound(r io.ReadCloser, s State) *Inbound {
 // ResumeOutbound does so with a writing half.
 func ResumeOutbound(w io.WriteCloser, s State) *Outbound {
 	return NewOutbound(w, s.Options)
+}
+
+// ResumeOutboundOver does so with a Sink of ours.
+func ResumeOutboundOver(closer io.Closer, dst stream.Sink, s State) *Outbound {
+	return OutboundOver(closer, dst, s.Options)
 }
 
 // IsMoving says whether a move has begun and not ended.

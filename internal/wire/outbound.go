@@ -24,26 +24,35 @@ type Outbound struct {
 	stream  io.Closer
 	foreign bool // the stream's code is somebody else's: it may panic
 	dst     stream.Sink
+	instant stream.Instant // dst, if it is one
 	opts    Options
 	run     func() // drain, made once: starting it allocates nothing
 
 	mu sync.Mutex // guards what follows; unlock lets go of it
 	sending
-	stop    chan struct{} // tells native channels to end; made by the first
-	wake    chan struct{} // for one sleeper, where all have to sleep; nil while it is in use
+	header  [shortHeader]byte // of TrySend
+	stop    chan struct{}     // tells native channels to end; made by the first
+	wake    chan struct{}     // for one sleeper, where all have to sleep; nil while it is in use
 	waiters []*waiter
 	ended   bool // the stream is closed
 }
 
 // NewOutbound returns the writing half over the byte stream w, which belongs to it from here on.
 func NewOutbound(w io.WriteCloser, opts Options) *Outbound {
-	out := &Outbound{stream: w, dst: stream.NewSink(w), opts: opts}
-	if opts.Grows {
-		stream.LetGrow(out.dst)
-	}
-	out.buffer, out.interruptible = opts.Buffer, out.dst.Interruptible()
+	out := OutboundOver(w, stream.NewSink(w), opts)
 	_, ours := w.(fd.End)
 	out.foreign = !ours
+	return out
+}
+
+// OutboundOver does so with a Sink of ours. What is closed with it is s.
+func OutboundOver(s io.Closer, dst stream.Sink, opts Options) *Outbound {
+	out := &Outbound{stream: s, dst: dst, opts: opts}
+	if opts.Grows {
+		stream.LetGrow(dst)
+	}
+	out.instant, _ = dst.(stream.Instant)
+	out.buffer, out.interruptible = opts.Buffer, out.dst.Interruptible()
 	out.run = out.drain
 	if !out.interruptible {
 		out.wake = make(chan struct{}, 1)
@@ -117,6 +126,10 @@ func (out *Outbound) Send(ctx context.Context, p *Frame) error {
 		out.mu.Unlock()
 		return &SizeError{Size: uint64(p.payload()), Limit: out.opts.MaxMessage}
 	}
+	if out.writeNow(p.frame, p.body) {
+		out.mu.Unlock() // nothing waits for what has changed
+		return nil
+	}
 	switch out.accept(p) {
 	case queued:
 		out.unlock()
@@ -135,19 +148,30 @@ func (out *Outbound) Send(ctx context.Context, p *Frame) error {
 	return out.sentAlone(ctx, p, n, err)
 }
 
-// Queue is Send for a payload that fits into the buffer as it is: a message then costs half as much as by a Frame. It
-// returns false, and has done nothing, where it does not fit, and where Send is to say what is wrong.
-func (out *Outbound) Queue(ctx context.Context, payload []byte) bool {
-	if len(payload) >= min(out.opts.Buffer, out.opts.MaxMessage, longLength) {
+// TrySend is Send for a payload that is accepted at once and as it is: into the buffer, or into memory that is shared with the
+// reader. A message then costs half as much as by a Frame. It returns false, and has done nothing, where that can't be, and
+// where Send is to say what is wrong.
+func (out *Outbound) TrySend(ctx context.Context, payload []byte) bool {
+	if out.buffer == 0 && out.instant == nil || len(payload) > min(out.opts.MaxMessage, longLength-1) {
 		return false
 	}
 	ended := ctxErr(ctx)
 	out.mu.Lock()
-	if out.refusal(ended, false) != nil || !out.enqueuePayload(payload) {
+	if out.refusal(ended, false) != nil || !out.writeNow(appendHeader(out.header[:0], len(payload)), payload) && !out.enqueuePayload(payload) {
 		out.mu.Unlock()
 		return false
 	}
 	out.unlock()
+	return true
+}
+
+// writeNow writes a frame if the stream takes it at once, and everything before it is written. mu is held.
+func (out *Outbound) writeNow(head, body []byte) bool {
+	if out.instant == nil || !out.clear() || !out.instant.WriteNow(head, body) {
+		return false
+	}
+	out.count(len(head) + len(body))
+	out.stats.Writes = out.dst.Calls()
 	return true
 }
 
@@ -278,6 +302,8 @@ func explain(err error) error {
 	switch {
 	case err == nil || err == stream.ErrInterrupted:
 		return err
+	case errors.Is(err, stream.ErrNonsense):
+		return fmt.Errorf("%w (%w)", ErrFrame, err)
 	case err == io.EOF: // some streams' way to say so; as it is, it would be taken for the end of what is read
 		return fmt.Errorf("%w (the stream's Write returned EOF)", ErrPeerClosed)
 	case stream.IsPeerClosed(err) || errors.Is(err, io.ErrClosedPipe):

@@ -144,9 +144,14 @@ func (s *sending) due() bool {
 	return s.writer == nobody && (len(s.queue) > 0 || !s.batch.empty() || len(s.line) > 0 && s.yielding == 0)
 }
 
+// clear says whether nothing that was accepted is still to be written: the next frame may be written at once.
+func (s *sending) clear() bool {
+	return s.writer == nobody && len(s.line) == 0 && len(s.queue) == 0 && s.batch.empty()
+}
+
 // idle says whether everything that was accepted is written, and nobody can add to it once the end is closing.
 func (s *sending) idle() bool {
-	return s.writer == nobody && s.feeds == 0 && len(s.line) == 0 && len(s.queue) == 0 && s.batch.empty()
+	return s.feeds == 0 && s.clear()
 }
 
 // inUse says whether calls are under way, or something is still to be written.

@@ -1,0 +1,238 @@
+package gipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/go-gipc/gipc/internal/ring"
+	"github.com/go-gipc/gipc/internal/test"
+)
+
+// Channels with Options.Shared. Where the system has no memory to share they are pipes, and must do the same.
+
+func sharedOptions(size int) *Options[[]byte] { return &Options[[]byte]{Codec: Raw{}, Shared: size} }
+
+func init() {
+	for _, opts := range []*Options[[]byte]{
+		sharedOptions(1), sharedOptions(1 << 20), {Codec: Raw{}, Shared: 1, Buffer: 10_000},
+	} {
+		name := fmt.Sprintf("shared memory %d, buffer %d", opts.Shared, opts.Buffer)
+		transports = append(transports, transport{name, func(t testing.TB) (*Reader[[]byte], *Writer[[]byte]) {
+			return rawPipe(t, opts)
+		}}, transport{name + ", a child", func(t testing.TB) (*Reader[[]byte], *Writer[[]byte]) {
+			mine, theirs := duplexOf(t, opts, opts)
+			spawnIt(t, entryEchoBytes, theirs, nil)
+			return mine.Reader(), mine.Writer()
+		}})
+	}
+}
+
+// sharesMemory skips a test where channels are pipes whatever Shared says.
+func sharesMemory(t testing.TB) {
+	t.Helper()
+	r, w, err := ring.New(1)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("this system has no memory to share")
+	}
+	test.Check(t, errors.Join(err, r.Close(), w.Close()))
+}
+
+func TestSharedMemoryShows(t *testing.T) {
+	sharesMemory(t)
+	r, w := rawPipe(t, sharedOptions(10_000))
+	for _, end := range []fmt.Stringer{r, w} {
+		if !strings.Contains(end.String(), "16384 bytes shared") {
+			t.Errorf("an end is %s", end)
+		}
+	}
+	got := test.Started(func() error { _, err := r.Get(t.Context()); return err })
+	for r.Stats().Wakeups == 0 { // the message may come before it sleeps
+		test.Check(t, w.Put(t.Context(), []byte("x")))
+		test.Check(t, <-got)
+		got = test.Started(func() error { _, err := r.Get(t.Context()); return err })
+	}
+	if w.Stats().Wakeups == 0 {
+		t.Error("the Reader was woken, and the Writer did not wake it")
+	}
+	test.Check(t, w.Close())
+	test.Equal(t, <-got, io.EOF)
+}
+
+func TestNegativeSharedIsRefused(t *testing.T) {
+	_, _, err := Pipe(&Options[int]{Shared: -1})
+	if err == nil || !strings.Contains(err.Error(), "negative") {
+		t.Error(err)
+	}
+}
+
+// A Put that fits into the memory is never partial, however full that is. One that doesn't is, as on a pipe.
+func TestCancelledPutIntoSharedMemory(t *testing.T) {
+	sharesMemory(t)
+	test.Bounded(t)
+	r, w := rawPipe(t, sharedOptions(pageSize))
+	for i := range 4 {
+		test.Check(t, w.Put(t.Context(), test.Stamped(0, i, 1000)))
+	}
+	for _, size := range []int{500, pageSize - shortHeader, pageSize} {
+		ctx, cancel := context.WithCancel(t.Context())
+		put := test.Started(func() error { return w.Put(ctx, test.Stamped(0, 4, size)) })
+		underWay(t, w, 1)
+		cancel()
+		err := <-put
+		test.Is(t, err, context.Canceled)
+		test.Equal(t, errors.Is(err, ErrPartial), size == pageSize)
+	}
+	getStamped(t, r, 0, 5)
+}
+
+// entryPassOn moves its ends on to a child of its own.
+var entryPassOn = Register("pass on", func(ctx context.Context, a digestsArgs) error {
+	p, err := Spawn(ctx, entryDigests, a, nil)
+	if err != nil {
+		return err
+	}
+	return p.Wait(ctx)
+})
+
+// Ends move with what is in the memory, and with what was read from it and not delivered: to a child, and from there on.
+func TestSharedEndsMoveWithWhatIsUnread(t *testing.T) {
+	for name, e := range map[string]*Entrypoint[digestsArgs]{"a child": entryDigests, "a child's child": entryPassOn} {
+		t.Run(name, func(t *testing.T) {
+			ctx := test.Context(t)
+			r, w := rawPipe(t, sharedOptions(1<<20))
+			answers, out := pipeOf(t, &Options[string]{Shared: 1})
+			const n = 100
+			size := func(i int) int { return i * 997 % 30_000 }
+			next := 0
+			put := func() {
+				test.Check(t, w.Put(ctx, numbered(next, size(next))))
+				next++
+			}
+			for range 10 {
+				put()
+			}
+			for i := range 3 {
+				v, err := r.Get(ctx)
+				test.Check(t, err)
+				test.Bytes(t, v, numbered(i, size(i)))
+			}
+			for range 10 {
+				put()
+			}
+			p := spawnIt(t, e, digestsArgs{r, out}, nil)
+			sent := test.Started(func() error {
+				for ; next < n; next++ {
+					if err := w.Put(ctx, numbered(next, size(next))); err != nil {
+						return err
+					}
+				}
+				return w.Close()
+			})
+			for i := 3; i < n; i++ {
+				test.Equal(t, get(t, ctx, answers), digest(numbered(i, size(i))))
+			}
+			test.Equal(t, second(answers.Get(ctx)), io.EOF)
+			test.Check(t, <-sent)
+			test.Check(t, p.Wait(ctx))
+		})
+	}
+}
+
+// killArgs are those of a child that is killed.
+type killArgs struct {
+	In    *Reader[[]byte]
+	Out   *Writer[[]byte]
+	Acked *os.File // gets a byte for each message that Out took
+	Seed  uint64
+}
+
+// killedSize is the size of a killed child's message: most fit into its memory.
+func killedSize(rng *rand.Rand) int {
+	if rng.IntN(10) == 0 {
+		return rng.IntN(20_000)
+	}
+	return rng.IntN(1000)
+}
+
+var entryKilled = Register("killed", func(ctx context.Context, a killArgs) error {
+	if a.In != nil {
+		for _, err := range a.In.All(ctx) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	rng := rand.New(rand.NewPCG(a.Seed, 1))
+	for i := 0; ; i++ {
+		if err := a.Out.Put(ctx, test.Stamped(1, i, killedSize(rng))); err != nil {
+			return err
+		}
+		if _, err := a.Acked.Write([]byte{1}); err != nil {
+			return err
+		}
+	}
+})
+
+// A Put that returned nil has put its message where it is read, though its process is killed at the next instant.
+func killedWriter(ctx context.Context, t *testing.T, seed uint64) {
+	r, w, err := Pipe(sharedOptions(1))
+	test.Check(t, err)
+	defer r.Close()
+	acks, acked := pipeFiles(t)
+	p, err := Spawn(ctx, entryKilled, killArgs{Out: w, Acked: acked, Seed: seed}, nil)
+	test.Check(t, err)
+	counted := test.Started(func() int64 { n, _ := io.Copy(io.Discard, acks); return n })
+	rng := rand.New(rand.NewPCG(seed, 2))
+	got, until := int64(0), int64(rng.IntN(300))
+	for ; ; got++ {
+		if got == until {
+			test.Check(t, p.Kill())
+		}
+		v, err := r.Get(ctx)
+		if err != nil {
+			test.Is(t, err, io.ErrUnexpectedEOF)
+			break
+		}
+		_, seq := test.ReadStamp(t, v)
+		test.Equal(t, int64(seq), got)
+	}
+	if n := <-counted; got < n {
+		t.Errorf("seed %d: %d of %d messages came", seed, got, n)
+	}
+	<-p.Done()
+}
+
+// A Writer learns that its reader was killed, at the latest when the memory is full.
+func killedReader(ctx context.Context, t *testing.T, seed uint64) {
+	r, w, err := Pipe(sharedOptions(1))
+	test.Check(t, err)
+	defer w.CloseNow()
+	p, err := Spawn(ctx, entryKilled, killArgs{In: r}, nil)
+	test.Check(t, err)
+	rng := rand.New(rand.NewPCG(seed, 2))
+	until := rng.IntN(300)
+	for i := 0; ; i++ {
+		if i == until {
+			test.Check(t, p.Kill())
+		}
+		if err := w.Put(ctx, test.Stamped(1, i, killedSize(rng))); err != nil {
+			test.Is(t, err, ErrPeerClosed)
+			break
+		}
+	}
+	<-p.Done()
+}
+
+func pipeFiles(t *testing.T) (r, w *os.File) {
+	r, w, err := os.Pipe()
+	test.Check(t, err)
+	t.Cleanup(func() { _, _ = r.Close(), w.Close() }) // one has moved
+	return r, w
+}
