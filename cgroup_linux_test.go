@@ -19,7 +19,7 @@ import (
 
 func init() {
 	// Starts a process that leaves the group, and one in a cgroup below its own.
-	deeds["leave some behind"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("leave some behind", func(ctx context.Context, a deedArgs) error {
 		own, err := a.In.Get(ctx)
 		if err != nil {
 			return err
@@ -36,13 +36,13 @@ func init() {
 			return err
 		}
 		return a.Out.Put(ctx, fmt.Sprint(away.Process.Pid, " ", pid))
-	}
-	deeds["need threads"] = func(context.Context, deedArgs) error {
+	})
+	addDeed("need threads", func(context.Context, deedArgs) error {
 		for range 1000 {
 			go func() { _, _ = syscall.Read(int(neverReadable().Fd()), make([]byte, 1)) }()
 		}
 		select {}
-	}
+	})
 }
 
 // neverReadable returns the reading end of a pipe that blocks.
