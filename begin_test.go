@@ -16,12 +16,12 @@ import (
 
 func init() {
 	// Sends what is no report.
-	deeds["break protocol"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("break protocol", func(ctx context.Context, a deedArgs) error {
 		if err := inheritance.control.w.Put(ctx, []byte(a.Text)); err != nil {
 			return err
 		}
 		select {}
-	}
+	})
 }
 
 // A child that can't be understood can't be stopped by asking, either.

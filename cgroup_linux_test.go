@@ -12,14 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/go-gipc/gipc/internal/test"
 )
 
 func init() {
 	// Starts a process that leaves the group, and one in a cgroup below its own.
-	deeds["leave some behind"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("leave some behind", func(ctx context.Context, a deedArgs) error {
 		own, err := a.In.Get(ctx)
 		if err != nil {
 			return err
@@ -36,13 +34,13 @@ func init() {
 			return err
 		}
 		return a.Out.Put(ctx, fmt.Sprint(away.Process.Pid, " ", pid))
-	}
-	deeds["need threads"] = func(context.Context, deedArgs) error {
+	})
+	addDeed("need threads", func(context.Context, deedArgs) error {
 		for range 1000 {
 			go func() { _, _ = syscall.Read(int(neverReadable().Fd()), make([]byte, 1)) }()
 		}
 		select {}
-	}
+	})
 }
 
 // neverReadable returns the reading end of a pipe that blocks.
@@ -52,34 +50,6 @@ func neverReadable() *os.File {
 		panic(err)
 	}
 	return os.NewFile(uintptr(p[0]), "")
-}
-
-// cgroupBelow makes a cgroup for Limits.Cgroup, with these controllers available.
-func cgroupBelow(t *testing.T, controllers ...string) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root may make a cgroup")
-	}
-	root := t.TempDir()
-	if err := unix.Mount("none", root, "cgroup2", 0, ""); err != nil {
-		t.Skip("no cgroup file system of version 2: ", err)
-	}
-	t.Cleanup(func() { test.Check(t, unix.Unmount(root, unix.MNT_DETACH)) })
-	for _, controller := range controllers {
-		if err := os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+"+controller), 0); err != nil {
-			t.Skipf("the controller %q can't be had (it may be in use by cgroups of version 1): %v", controller, err)
-		}
-	}
-	dir, err := os.MkdirTemp(root, "gipc-test-")
-	test.Check(t, err)
-	t.Cleanup(func() {
-		left, _ := filepath.Glob(filepath.Join(dir, "gipc-*"))
-		if len(left) > 0 {
-			t.Errorf("left behind: %v", left)
-		}
-		test.Check(t, os.Remove(dir))
-	})
-	return dir
 }
 
 // ownCgroup is the path of a process's cgroup of version 2.
@@ -103,7 +73,7 @@ func onlyChild(t *testing.T, dir string) string {
 }
 
 func TestCgroupHoldsTheChildAndItsDescendantsAlone(t *testing.T) {
-	dir := cgroupBelow(t)
+	dir := test.Cgroup(t)
 	before, descriptors := ownCgroup(t, os.Getpid()), test.OpenDescriptors(t)
 	opts := SpawnOptions{Limits: &Limits{Cgroup: dir}}
 	got := answer(t, deedArgs{Do: "ask a shell", Text: "grep ^0:: /proc/$PPID/cgroup /proc/$$/cgroup | cut -d: -f2-"}, opts)
@@ -120,7 +90,7 @@ func TestCgroupEndsWithItsChild(t *testing.T) {
 	for _, how := range []string{"return", "Kill"} {
 		t.Run(how, func(t *testing.T) {
 			ctx := test.Context(t)
-			dir := cgroupBelow(t)
+			dir := test.Cgroup(t)
 			r, w := stringPipe(t)
 			in, order := stringPipe(t)
 			talk := deedArgs{Do: "await order", In: in}
@@ -156,7 +126,7 @@ func gone(pid int) bool {
 }
 
 func TestCgroupIsRemovedWhenSpawnFails(t *testing.T) {
-	dir := cgroupBelow(t)
+	dir := test.Cgroup(t)
 	limits := &Limits{Cgroup: dir}
 	for name, opts := range map[string]*SpawnOptions{
 		"no program":       {Limits: limits, Command: func(cmd *exec.Cmd) { cmd.Path = "/nowhere" }},
@@ -181,7 +151,7 @@ func TestCgroupIsRemovedWhenSpawnFails(t *testing.T) {
 
 func TestCgroupMemory(t *testing.T) {
 	skipUnderRaceDetector(t)
-	dir := cgroupBelow(t, "memory")
+	dir := test.Cgroup(t, "memory")
 	opts := SpawnOptions{Limits: &Limits{Memory: 64 << 20, Cgroup: dir}}
 	wantLimit(t, limited(t, deedArgs{Do: "become a shell", Text: "exec tail /dev/zero"}, opts), "memory", "Memory", os.Kill)
 	wantLimit(t, limited(t, deedArgs{Do: "eat memory", N: 1 << 20}, opts), "memory", "Memory", os.Kill)
@@ -201,7 +171,7 @@ func TestCgroupMemory(t *testing.T) {
 }
 
 func TestCgroupProcesses(t *testing.T) {
-	dir := cgroupBelow(t, "pids")
+	dir := test.Cgroup(t, "pids")
 	opts := SpawnOptions{Stderr: new(strings.Builder), Limits: &Limits{Processes: 40, Cgroup: dir}}
 	wantLimit(t, limited(t, deedArgs{Do: "need threads"}, opts), "processes", "Processes", nil)
 	got := answer(t, deedArgs{Do: "ask a shell", Text: "for i in $(seq 50); do sleep 100 >/dev/null 2>&1 & done"}, opts)
@@ -212,7 +182,7 @@ func TestCgroupProcesses(t *testing.T) {
 
 // A controller that isn't delegated, or a cgroup with processes, is an error that says what to do.
 func TestCgroupThatCannotHold(t *testing.T) {
-	dir := cgroupBelow(t)
+	dir := test.Cgroup(t)
 	if enabled, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers")); err != nil || strings.Contains(string(enabled), "memory") {
 		t.Skipf("the controller is there: %q, %v", enabled, err)
 	}

@@ -24,12 +24,12 @@ import (
 // Moments at which a child, or its parent, may end, and what follows from each.
 
 func init() {
-	deeds["die amid a report"] = func(ctx context.Context, _ deedArgs) error {
+	addDeed("die amid a report", func(ctx context.Context, _ deedArgs) error {
 		if _, err := unix.Write(hostileReports, append(appendHeader(nil, 1000), "the beginning"...)); err != nil {
 			return err
 		}
 		return killSelf(ctx)
-	}
+	})
 	hostileInits["hostile silence"] = func() error {
 		if err := unix.Close(hostileReports); err != nil {
 			return err
@@ -134,7 +134,7 @@ func TestPassedDescriptorsAreCloseOnExec(t *testing.T) {
 
 func init() {
 	// Names those of the N descriptors from its parent that a program which it starts would inherit.
-	deeds["descriptors"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("descriptors", func(ctx context.Context, a deedArgs) error {
 		var inherited []uintptr
 		for n := uintptr(3); n < uintptr(3+a.N); n++ {
 			if flags, err := unix.FcntlInt(n, unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
@@ -142,7 +142,7 @@ func init() {
 			}
 		}
 		return a.Out.Put(ctx, fmt.Sprint(inherited))
-	}
+	})
 }
 
 // What the entrypoint has left behind is told to stop before gipc waits for its readers.
@@ -163,7 +163,7 @@ func TestCtxEndsBeforeTheQueueIsSent(t *testing.T) {
 }
 
 func init() {
-	deeds["leave a goroutine"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("leave a goroutine", func(ctx context.Context, a deedArgs) error {
 		go func() {
 			<-ctx.Done()
 			fmt.Fprint(os.Stderr, "its ctx has ended")
@@ -174,7 +174,7 @@ func init() {
 			}
 		}
 		return nil
-	}
+	})
 }
 
 // Only while its arguments are decoded may a child make ends of what it decodes.
@@ -187,9 +187,9 @@ func TestEndsAreMadeOfArgumentsAlone(t *testing.T) {
 }
 
 func init() {
-	deeds["decode an end"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("decode an end", func(ctx context.Context, a deedArgs) error {
 		return a.Out.Put(ctx, decodeEnd().Error())
-	}
+	})
 }
 
 // A descriptor that was made for a child is closed once: its number may be another file's at the second time.
@@ -219,17 +219,17 @@ func TestOrphanKnowsAtTheBeginningOfItsGrace(t *testing.T) {
 }
 
 func init() {
-	deeds["parent of a witness"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("parent of a witness", func(ctx context.Context, a deedArgs) error {
 		if _, err := Spawn(ctx, entryDeed, deedArgs{Do: "witness", Out: a.Out}, &SpawnOptions{Grace: 30 * time.Second}); err != nil {
 			return err
 		}
 		select {}
-	}
-	deeds["witness"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("witness", func(ctx context.Context, a deedArgs) error {
 		if err := a.Out.Put(ctx, "up"); err != nil {
 			return err
 		}
 		<-proc.Orphaned
 		return a.Out.Put(context.Background(), "orphaned")
-	}
+	})
 }

@@ -21,7 +21,7 @@ import (
 
 func init() {
 	// Starts a process that isn't one of gipc's, and ends, or waits.
-	deeds["grandchild"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("grandchild", func(ctx context.Context, a deedArgs) error {
 		cmd := test.Stranger()
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if a.File != nil { // it holds the file, and nothing else of ours
@@ -37,10 +37,10 @@ func init() {
 			return err
 		}
 		return endings[a.Text]()
-	}
+	})
 	endings["wait"] = func() error { select {} }
 	// Starts its own program as an ordinary command.
-	deeds["plain"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("plain", func(ctx context.Context, a deedArgs) error {
 		path, err := os.Executable()
 		if err != nil {
 			return err
@@ -48,7 +48,7 @@ func init() {
 		cmd := exec.Command(path, "-test.run=^$")
 		out, err := cmd.CombinedOutput()
 		return errors.Join(err, a.Out.Put(ctx, string(out)))
-	}
+	})
 }
 
 // held starts a child that starts a process that holds a pipe, and returns where the end of that process is seen.

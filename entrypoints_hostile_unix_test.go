@@ -68,7 +68,7 @@ func init() {
 // Rubbish on the control channel is what "break protocol" sends.
 func init() {
 	// Signs of life without end.
-	deeds["flood reports"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("flood reports", func(ctx context.Context, a deedArgs) error {
 		for first := true; ; first = false {
 			if err := inheritance.control.send(context.Background(), report{Pong: 1, Serving: true}); err != nil {
 				return err
@@ -79,9 +79,9 @@ func init() {
 				}
 			}
 		}
-	}
+	})
 	// N reports that are as large as one may be.
-	deeds["large reports"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("large reports", func(ctx context.Context, a deedArgs) error {
 		r := report{Error: AppendRemoteError(nil, errors.New(strings.Repeat("x", 1<<10))), Text: strings.Repeat("x", maxReport)}
 		b, err := codec.Append(nil, r)
 		if err != nil {
@@ -95,8 +95,8 @@ func init() {
 		}
 		os.Exit(exitFailed)
 		return nil
-	}
-	deeds["flood crash pipe"] = func(_ context.Context, a deedArgs) error {
+	})
+	addDeed("flood crash pipe", func(_ context.Context, a deedArgs) error {
 		rubbish := bytes.Repeat([]byte(a.Text), 64<<10/len(a.Text))
 		for range a.N {
 			if _, err := unix.Write(hostileCrash, rubbish); err != nil {
@@ -105,8 +105,8 @@ func init() {
 		}
 		os.Exit(3)
 		return nil
-	}
-	deeds["close descriptors"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("close descriptors", func(ctx context.Context, a deedArgs) error {
 		if err := a.Out.Put(ctx, "up"); err != nil {
 			return err
 		}
@@ -114,8 +114,8 @@ func init() {
 			_ = unix.Close(fd)
 		}
 		select {}
-	}
-	deeds["flood stderr"] = func(_ context.Context, a deedArgs) error {
+	})
+	addDeed("flood stderr", func(_ context.Context, a deedArgs) error {
 		line := bytes.Repeat([]byte("no news is good news\n"), 3000)
 		for written := 0; written < a.N; {
 			n, err := os.Stderr.Write(line[:min(len(line), a.N-written)])
@@ -126,9 +126,9 @@ func init() {
 		}
 		os.Exit(3)
 		return nil
-	}
+	})
 	// A process that has left the group, as daemons do, and holds all that it can.
-	deeds["daemon"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("daemon", func(ctx context.Context, a deedArgs) error {
 		cmd := exec.Command("sleep", "1000")
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -136,14 +136,14 @@ func init() {
 			return err
 		}
 		return a.Out.Put(ctx, fmt.Sprint(cmd.Process.Pid))
-	}
-	deeds["exhaust memory"] = func(context.Context, deedArgs) error { return exhaustMemory() }
+	})
+	addDeed("exhaust memory", func(context.Context, deedArgs) error { return exhaustMemory() })
 	// Never lets a channel's reader have the rest.
-	deeds["promise much"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("promise much", func(ctx context.Context, a deedArgs) error {
 		w := a.Out.out.Stream().(io.Writer)
 		if _, err := w.Write(append(appendHeader(nil, a.N), "but little comes"...)); err != nil {
 			return err
 		}
 		select {}
-	}
+	})
 }

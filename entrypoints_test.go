@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,14 @@ import (
 // deeds are what a child can be told to do, by name. They are filled in by init functions: they spawn, too, and so can't be
 // what entryDeed's initialization depends on.
 var deeds = map[string]func(ctx context.Context, a deedArgs) error{}
+
+// addDeed adds a deed. Each name is free once: another one would silently change what somebody's test does.
+func addDeed(name string, do func(ctx context.Context, a deedArgs) error) {
+	if deeds[name] != nil {
+		panic("there are two deeds " + strconv.Quote(name))
+	}
+	deeds[name] = do
+}
 
 // deedArgs are the arguments of most children of the tests; each deed uses some of them.
 type deedArgs struct {
@@ -80,11 +89,11 @@ type letter struct {
 }
 
 func init() {
-	deeds["nothing"] = func(context.Context, deedArgs) error { return nil }
-	deeds["say"] = func(ctx context.Context, a deedArgs) error { return a.Out.Put(ctx, a.Text) }
-	deeds["echo"] = func(ctx context.Context, a deedArgs) error { return echoEntry(ctx, a.Talk) }
-	deeds["forward"] = func(ctx context.Context, a deedArgs) error { return forwardAll(ctx, a.In, a.Out) }
-	deeds["count"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("nothing", func(context.Context, deedArgs) error { return nil })
+	addDeed("say", func(ctx context.Context, a deedArgs) error { return a.Out.Put(ctx, a.Text) })
+	addDeed("echo", func(ctx context.Context, a deedArgs) error { return echoEntry(ctx, a.Talk) })
+	addDeed("forward", func(ctx context.Context, a deedArgs) error { return forwardAll(ctx, a.In, a.Out) })
+	addDeed("count", func(ctx context.Context, a deedArgs) error {
 		for i := range a.N {
 			if err := a.Out.Put(ctx, fmt.Sprint(a.Text, i)); err != nil {
 				return err
@@ -96,12 +105,12 @@ func init() {
 			}
 		}
 		return nil
-	}
-	deeds["read one"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("read one", func(ctx context.Context, a deedArgs) error {
 		_, err := a.In.Get(ctx)
 		return err
-	}
-	deeds["write on"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("write on", func(ctx context.Context, a deedArgs) error {
 		for {
 			switch err := a.Out.Put(ctx, a.Text); {
 			case errors.Is(err, ErrPeerClosed):
@@ -110,43 +119,43 @@ func init() {
 				return err
 			}
 		}
-	}
-	deeds["put and exit"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("put and exit", func(ctx context.Context, a deedArgs) error {
 		err := a.Out.Put(ctx, a.Text)
 		if err != nil {
 			return err
 		}
 		os.Exit(a.N)
 		return nil
-	}
-	deeds["stderr"] = func(_ context.Context, a deedArgs) error {
+	})
+	addDeed("stderr", func(_ context.Context, a deedArgs) error {
 		fmt.Fprint(os.Stderr, a.Text)
 		if a.N != 0 {
 			os.Exit(a.N)
 		}
 		return nil
-	}
-	deeds["copy stdin"] = func(context.Context, deedArgs) error {
+	})
+	addDeed("copy stdin", func(context.Context, deedArgs) error {
 		_, err := io.Copy(os.Stdout, os.Stdin)
 		return err
-	}
-	deeds["env"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("env", func(ctx context.Context, a deedArgs) error {
 		return a.Out.Put(ctx, strings.Join(os.Environ(), "\n"))
-	}
-	deeds["dir"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("dir", func(ctx context.Context, a deedArgs) error {
 		dir, err := os.Getwd()
 		if err != nil {
 			return err
 		}
 		return a.Out.Put(ctx, dir+"\n"+os.Args[0])
-	}
-	deeds["file"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("file", func(ctx context.Context, a deedArgs) error {
 		runtime.GC() // what held the descriptor before the arguments did is gone
 		runtime.GC()
 		_, err := fmt.Fprintf(a.File, "%s to %s", a.Text, a.File.Name())
 		return errors.Join(err, a.File.Close())
-	}
-	deeds["accept"] = func(_ context.Context, a deedArgs) error {
+	})
+	addDeed("accept", func(_ context.Context, a deedArgs) error {
 		listener, err := net.FileListener(a.File)
 		if err != nil {
 			return err
@@ -161,11 +170,11 @@ func init() {
 		}
 		_, err = fmt.Fprint(conn, a.Text)
 		return errors.Join(err, conn.Close())
-	}
-	deeds["close stdio"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("close stdio", func(ctx context.Context, a deedArgs) error {
 		err := errors.Join(os.Stdout.Close(), os.Stderr.Close())
 		return errors.Join(err, a.Out.Put(ctx, "still here"))
-	}
+	})
 }
 
 func forwardAll[T any](ctx context.Context, from *Reader[T], to *Writer[T]) error {
@@ -183,14 +192,14 @@ func forwardAll[T any](ctx context.Context, from *Reader[T], to *Writer[T]) erro
 // Ways to wait, each after saying "up".
 func init() {
 	waiting := func(do string, wait func(ctx context.Context, a deedArgs) error) {
-		deeds[do] = func(ctx context.Context, a deedArgs) error {
+		addDeed(do, func(ctx context.Context, a deedArgs) error {
 			if a.Out != nil {
 				if err := a.Out.Put(ctx, "up"); err != nil {
 					return err
 				}
 			}
 			return wait(ctx, a)
-		}
+		})
 	}
 	waiting("await ctx, cause", func(ctx context.Context, _ deedArgs) error {
 		<-ctx.Done()

@@ -17,11 +17,11 @@ import (
 )
 
 func init() {
-	deeds["ignore SIGTERM"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("ignore SIGTERM", func(ctx context.Context, a deedArgs) error {
 		signal.Ignore(syscall.SIGTERM)
 		return deeds["ignore ctx"](ctx, a)
-	}
-	deeds["leave group"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("leave group", func(ctx context.Context, a deedArgs) error {
 		cmd := test.Stranger() // stays in the group
 		if err := cmd.Start(); err != nil {
 			return err
@@ -34,20 +34,20 @@ func init() {
 			return err
 		}
 		return deeds["ignore SIGTERM"](ctx, a)
-	}
-	deeds["catch SIGTERM"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("catch SIGTERM", func(ctx context.Context, a deedArgs) error {
 		got := make(chan os.Signal, 1)
 		signal.Notify(got, syscall.SIGTERM)
 		if err := a.Out.Put(ctx, "up"); err != nil {
 			return err
 		}
 		return fmt.Errorf("caught %v", <-got)
-	}
-	deeds["status"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("status", func(ctx context.Context, a deedArgs) error {
 		status, err := os.ReadFile("/proc/self/status")
 		return errors.Join(err, a.Out.Put(ctx, string(status)))
-	}
-	deeds["ignore SIGCHLD"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("ignore SIGCHLD", func(ctx context.Context, a deedArgs) error {
 		signal.Ignore(syscall.SIGCHLD)
 		var children []*Process
 		var open []int // descriptors, after each
@@ -70,5 +70,5 @@ func init() {
 		err := a.Out.Put(ctx, fmt.Sprint(open[2]-open[0], " more descriptors"))
 		runtime.KeepAlive(children)
 		return err
-	}
+	})
 }

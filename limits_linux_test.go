@@ -18,14 +18,14 @@ import (
 )
 
 func init() {
-	deeds["loop"] = func(context.Context, deedArgs) error {
+	addDeed("loop", func(context.Context, deedArgs) error {
 		for {
 		}
-	}
-	deeds["become a shell"] = func(_ context.Context, a deedArgs) error {
+	})
+	addDeed("become a shell", func(_ context.Context, a deedArgs) error {
 		return syscall.Exec("/bin/sh", []string{"sh", "-c", a.Text}, os.Environ())
-	}
-	deeds["dump core"] = func(ctx context.Context, _ deedArgs) error {
+	})
+	addDeed("dump core", func(ctx context.Context, _ deedArgs) error {
 		var limit syscall.Rlimit
 		if err := syscall.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
 			return err
@@ -35,12 +35,12 @@ func init() {
 			return err
 		}
 		return deeds["become a shell"](ctx, deedArgs{Text: "kill -SEGV $$"})
-	}
-	deeds["ask a shell"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("ask a shell", func(ctx context.Context, a deedArgs) error {
 		out, err := exec.Command("sh", "-c", a.Text).CombinedOutput()
 		return a.Out.Put(ctx, fmt.Sprint(strings.Join(strings.Fields(string(out)), " "), " ", err))
-	}
-	deeds["open files"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("open files", func(ctx context.Context, a deedArgs) error {
 		var open []*os.File
 		for len(open) < a.N {
 			f, err := os.Open(os.DevNull)
@@ -54,21 +54,21 @@ func init() {
 			open = append(open, f)
 		}
 		return errors.New("no limit")
-	}
-	deeds["write a file"] = func(_ context.Context, a deedArgs) error {
+	})
+	addDeed("write a file", func(_ context.Context, a deedArgs) error {
 		err := os.WriteFile(a.Text, make([]byte, a.N), 0o600)
 		if errors.Is(err, syscall.EFBIG) {
 			return errors.New("as expected")
 		}
 		return err
-	}
-	deeds["spawn with limits"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("spawn with limits", func(ctx context.Context, a deedArgs) error {
 		p, err := Spawn(ctx, entryDeed, deedArgs{Do: "ask a shell", Text: a.Text, Out: a.Out}, &SpawnOptions{Limits: &Limits{Files: a.N}})
 		if err != nil {
 			return err
 		}
 		return p.Wait(ctx)
-	}
+	})
 }
 
 func wantLimit(t *testing.T, e *ExitError, limit, field string, sig os.Signal) {

@@ -13,7 +13,7 @@ import (
 )
 
 func init() {
-	deeds["eat memory"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("eat memory", func(ctx context.Context, a deedArgs) error {
 		var kept [][]byte
 		for len(kept) < a.N {
 			b := make([]byte, 1<<20)
@@ -23,11 +23,11 @@ func init() {
 			kept = append(kept, b)
 		}
 		return a.Out.Put(ctx, fmt.Sprint(len(kept), " MiB, soft limit ", debug.SetMemoryLimit(-1)))
-	}
-	deeds["eat memory at once"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("eat memory at once", func(ctx context.Context, a deedArgs) error {
 		_, err := rand.Read(make([]byte, a.N)) // which the compiler can't leave out
 		return err
-	}
+	})
 }
 
 // limited is how a child ends that does something under limits.

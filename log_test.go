@@ -27,13 +27,13 @@ func (whoAmI) LogValue() slog.Value { return slog.IntValue(os.Getpid()) }
 const logged = "record %d of those that are made before the end"
 
 func init() {
-	deeds["log"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("log", func(ctx context.Context, a deedArgs) error {
 		slog.Debug("debug", "enabled", slog.Default().Enabled(ctx, slog.LevelDebug-1))
 		slog.With("a", 1).WithGroup("g").Warn("grouped", "b", 2, slog.Group("h", "who", whoAmI{}))
 		log.Print("by package log")
 		return nil
-	}
-	deeds["log much"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("log much", func(ctx context.Context, a deedArgs) error {
 		padding := strings.Repeat("x", 200)
 		for i := range a.N {
 			slog.Info(fmt.Sprintf(logged, i), "p", padding)
@@ -47,14 +47,14 @@ func init() {
 			<-ctx.Done()
 		}
 		return endings[a.Text]()
-	}
-	deeds["log through"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("log through", func(ctx context.Context, a deedArgs) error {
 		p, err := Spawn(ctx, entryDeed, deedArgs{Do: "log"}, &SpawnOptions{Name: "grandchild", Logger: slog.Default()})
 		if err != nil {
 			return err
 		}
 		return p.Wait(ctx)
-	}
+	})
 }
 
 // manyRecords is n, or less under Wine, where each takes a millisecond.

@@ -20,7 +20,7 @@ import (
 
 func init() {
 	// Starts a line of N descendants, each of which holds File and waits in the way of Text.
-	deeds["generations"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("generations", func(ctx context.Context, a deedArgs) error {
 		if a.N == 0 {
 			return deeds[a.Text](ctx, a)
 		}
@@ -35,18 +35,18 @@ func init() {
 			return err
 		}
 		return deeds[wait](ctx, deedArgs{})
-	}
+	})
 	// A process of its group holds its stderr, too.
-	deeds["start a stranger"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("start a stranger", func(ctx context.Context, a deedArgs) error {
 		cmd := test.Stranger()
 		cmd.Stderr = os.Stderr
 		if err := cmd.Start(); err != nil {
 			return err
 		}
 		return deeds["ignore ctx"](ctx, a)
-	}
+	})
 	// A parent to be killed: it starts a child, which has its stderr, and waits.
-	deeds["parent"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("parent", func(ctx context.Context, a deedArgs) error {
 		do, where, _ := strings.Cut(a.Text, "@")
 		opts := &SpawnOptions{Grace: time.Duration(a.N) * time.Millisecond}
 		if where != "" { // the child says "up" on stderr, and never becomes ready
@@ -56,7 +56,7 @@ func init() {
 			return err
 		}
 		select {}
-	}
+	})
 }
 
 // Every process of a tree holds a pipe open: its end tells that all are gone. The parent is killed, so that nobody but the
@@ -198,7 +198,7 @@ func TestSpawnByAnOrphanIsToldAllBeforeItIsStopped(t *testing.T) {
 }
 
 func init() {
-	deeds["spawn as an orphan"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("spawn as an orphan", func(ctx context.Context, a deedArgs) error {
 		proc.Orphaned = make(chan struct{})
 		close(proc.Orphaned)
 		_, w, err := Pipe[string](nil)
@@ -211,7 +211,7 @@ func init() {
 			err = p.Wait(ctx)
 		}
 		return a.Out.Put(ctx, fmt.Sprint(err))
-	}
+	})
 }
 
 // A child whose parent is gone ends at the end of the grace, and not before.

@@ -15,7 +15,7 @@ import (
 
 func init() {
 	// Calls Ready each time that it is told to, and otherwise ends as it is told.
-	deeds["ready when told"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("ready when told", func(ctx context.Context, a deedArgs) error {
 		for how, err := range a.In.All(ctx) {
 			if err == nil && how != "ready" {
 				return endings[how]()
@@ -28,7 +28,7 @@ func init() {
 			}
 		}
 		return errors.New("nobody tells how to end")
-	}
+	})
 }
 
 // tellable starts a child that can be told to be ready, and to end.

@@ -20,7 +20,7 @@ import (
 
 func init() {
 	// Hands Talk on to a child, that to another, N times; the last one echoes.
-	deeds["hand on"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("hand on", func(ctx context.Context, a deedArgs) error {
 		next := deedArgs{Do: "hand on", Talk: a.Talk, N: a.N - 1}
 		if next.N == 0 {
 			next.Do = "echo"
@@ -33,9 +33,9 @@ func init() {
 			return fmt.Errorf("after handing on: %v", err)
 		}
 		return p.Wait(ctx)
-	}
+	})
 	// Sends what comes in to a channel of its own, and out of that, while it answers on Talk.
-	deeds["talk inside"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("talk inside", func(ctx context.Context, a deedArgs) error {
 		r, w, err := Pipe[string](nil)
 		if err != nil {
 			return err
@@ -45,8 +45,8 @@ func init() {
 		outside := make(chan error, 1)
 		go func() { outside <- echoEntry(ctx, a.Talk) }()
 		return errors.Join(forwardAll(ctx, r, a.Out), <-inside, <-outside)
-	}
-	deeds["ping"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("ping", func(ctx context.Context, a deedArgs) error {
 		if err := a.Out.Put(ctx, "ping"); err != nil {
 			return err
 		}
@@ -56,8 +56,8 @@ func init() {
 		}
 		os.Exit(5)
 		return nil
-	}
-	deeds["pong"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("pong", func(ctx context.Context, a deedArgs) error {
 		v, err := a.In.Get(ctx)
 		if v != "ping" || err != nil {
 			return fmt.Errorf("got %q, %v", v, err)
@@ -69,9 +69,9 @@ func init() {
 			return fmt.Errorf("behind the end of the other: %v", err)
 		}
 		return nil
-	}
+	})
 	// Sends on through goroutines and native channels, and counts the laps in N.
-	deeds["relay"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("relay", func(ctx context.Context, a deedArgs) error {
 		in, inErr := a.In.Chan(ctx)
 		out, outErr := a.Out.Chan(ctx)
 		queue := make(chan string, 3)
@@ -90,8 +90,8 @@ func init() {
 		}
 		close(out)
 		return errors.Join(<-inErr, <-outErr)
-	}
-	deeds["stamp"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("stamp", func(ctx context.Context, a deedArgs) error {
 		for range a.N {
 			if _, err := a.Talk.Get(ctx); err != nil {
 				return err
@@ -101,7 +101,7 @@ func init() {
 			}
 		}
 		return nil
-	}
+	})
 }
 
 func TestEndsPassThroughThreeGenerations(t *testing.T) {

@@ -34,7 +34,7 @@ func ignoredSignals(t *testing.T, status string) (ignored []syscall.Signal) {
 
 func init() {
 	// Ignores many signals and catches one, and then starts a child that says what became of them.
-	deeds["ignore signals"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("ignore signals", func(ctx context.Context, a deedArgs) error {
 		signal.Ignore(syscall.SIGINT, syscall.SIGHUP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGUSR1, syscall.SIGWINCH)
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR2, syscall.SIGTERM)
 		p, err := Spawn(ctx, entryDeed, deedArgs{Do: a.Text, Out: a.Out}, nil)
@@ -42,8 +42,8 @@ func init() {
 			return err
 		}
 		return p.Wait(ctx)
-	}
-	deeds["await signals"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("await signals", func(ctx context.Context, a deedArgs) error {
 		got := make(chan os.Signal, 1)
 		for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1} {
 			if signal.Ignored(sig) {
@@ -61,7 +61,7 @@ func init() {
 			signal.Reset(sig)
 		}
 		return a.Out.Put(ctx, "all arrived")
-	}
+	})
 }
 
 func TestChildStartsWithDefaultDispositions(t *testing.T) {
@@ -94,12 +94,12 @@ func TestHandlersOfTheParentAreNotActiveInTheChild(t *testing.T) {
 
 func init() {
 	for _, sig := range deadly {
-		deeds["signal itself "+sig.String()] = func(context.Context, deedArgs) error {
+		addDeed("signal itself "+sig.String(), func(context.Context, deedArgs) error {
 			if err := syscall.Kill(os.Getpid(), sig); err != nil {
 				return err
 			}
 			select {}
-		}
+		})
 	}
 }
 
@@ -131,7 +131,7 @@ func TestCtrlCDoesNotReachTheChild(t *testing.T) {
 }
 
 func init() {
-	deeds["interrupted"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("interrupted", func(ctx context.Context, a deedArgs) error {
 		got := make(chan os.Signal, 1)
 		signal.Notify(got, syscall.SIGINT)
 		mine, theirs, err := NewDuplex[string, string](nil, nil)
@@ -158,5 +158,5 @@ func init() {
 		}
 		v, err := mine.Get(ctx)
 		return errors.Join(err, a.Out.Put(ctx, v), mine.Close(), p.Wait(ctx))
-	}
+	})
 }

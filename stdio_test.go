@@ -16,31 +16,31 @@ import (
 )
 
 func init() {
-	deeds["stdout"] = func(_ context.Context, a deedArgs) error {
+	addDeed("stdout", func(_ context.Context, a deedArgs) error {
 		_, err := fmt.Print(a.Text)
 		return err
-	}
-	deeds["read and print"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("read and print", func(ctx context.Context, a deedArgs) error {
 		text, err := a.In.Get(ctx)
 		fmt.Print(text)
 		return err
-	}
-	deeds["print and await ctx"] = func(ctx context.Context, a deedArgs) error {
+	})
+	addDeed("print and await ctx", func(ctx context.Context, a deedArgs) error {
 		fmt.Print(a.Text)
 		if err := a.Out.Put(ctx, "printed"); err != nil {
 			return err
 		}
 		<-ctx.Done()
 		return ctx.Err()
-	}
-	deeds["print both"] = func(_ context.Context, a deedArgs) error {
+	})
+	addDeed("print both", func(_ context.Context, a deedArgs) error {
 		for range a.N {
 			fmt.Fprintln(os.Stdout, "out")
 			fmt.Fprintln(os.Stderr, "err")
 		}
 		os.Exit(3)
 		return nil
-	}
+	})
 }
 
 // writerFunc is a function that is written to.

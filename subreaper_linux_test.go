@@ -15,7 +15,7 @@ import (
 
 func init() {
 	// Ends a child and its grandchild where both become its own, and says what is left.
-	deeds["adopt"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("adopt", func(ctx context.Context, a deedArgs) error {
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func init() {
 		_ = other.Wait() // its code is looked at
 		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
 		return a.Out.Put(ctx, fmt.Sprint(other.ProcessState.ExitCode(), " ", pid, " ", err))
-	}
+	})
 }
 
 // Where this program is a subreaper, or process 1 of a container, the members of a killed group become its children.

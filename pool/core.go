@@ -28,9 +28,7 @@ type core struct {
 	waiters  []*waiter
 	timer    *time.Timer   // runs settle when it is time to
 	timerAt  time.Time     // zero: it does not run
-	isShut   bool          // shut is closed
 	shut     chan struct{} // closed when the pool is closed
-	quiet    bool          // no event follows
 	allEnded chan struct{} // closed when the pool is closed and all workers have ended
 }
 
@@ -69,23 +67,31 @@ func (p *core) unlock() {
 		}
 		return reached
 	})
-	if p.state == closed && !p.isShut {
-		p.isShut = true
-		close(p.shut)
+	if p.state == closed {
+		closeOnce(p.shut)
 	}
-	if p.finished() && !p.quiet {
-		p.quiet = true
+	if p.finished() && closeOnce(p.allEnded) {
 		if p.timer != nil {
 			p.timer.Stop() // it holds the pool, for as long as MaxAge
 		}
-		p.events.Close()
-		close(p.allEnded)
+		p.events.Close() // no event follows
 	}
 	acts := p.acts
 	p.acts = nil
 	p.mu.Unlock()
 	for _, act := range acts {
 		act()
+	}
+}
+
+// closeOnce closes c, unless it is closed. It is for one goroutine at a time.
+func closeOnce(c chan struct{}) (first bool) {
+	select {
+	case <-c:
+		return false
+	default:
+		close(c)
+		return true
 	}
 }
 

@@ -150,16 +150,21 @@ func TestWorkersAreReplacedAfterMaxAge(t *testing.T) {
 }
 
 var hoard = Register("hoard", func(_ context.Context, n int) (int, error) {
+	hoardMore(n)
+	return len(hoarded), nil
+})
+
+var hoarded [][]byte
+
+// hoardMore takes so many MiB of memory, and keeps them.
+func hoardMore(n int) {
 	for range n {
 		hoarded = append(hoarded, make([]byte, 1<<20))
 		for i := 0; i < 1<<20; i += 1024 {
 			hoarded[len(hoarded)-1][i] = 1
 		}
 	}
-	return len(hoarded), nil
-})
-
-var hoarded [][]byte
+}
 
 func TestWorkersAreReplacedAboveMaxMemory(t *testing.T) {
 	p, err := New(hoard, &Options{Max: 1, MaxMemory: 64 << 20})

@@ -27,6 +27,7 @@ type deed struct {
 	Do   string
 	N    int
 	Path string
+	Way  string
 	Data []byte
 }
 
@@ -57,12 +58,10 @@ var obey = Register("obey", func(ctx context.Context, d deed) (done, error) {
 		return result, ErrClosed
 	case "fail canceled":
 		return result, context.Canceled
-	case "panic":
-		panic("as told")
 	case "exit":
 		os.Exit(d.N)
-	case "kill":
-		killSelf()
+	case "panic", "kill":
+		endBy(d.Do)
 	case "goexit":
 		runtime.Goexit()
 	case "stop":
@@ -92,20 +91,34 @@ var obey = Register("obey", func(ctx context.Context, d deed) (done, error) {
 	case "stubborn pid":
 		note(d.Path, strconv.Itoa(os.Getpid()))
 		select {}
+	case "hoard": // MiB, in vain where there is a limit
+		hoardMore(d.N)
 	case "print":
 		fmt.Println("printed")
 	case "count as":
 		note(d.Path, fmt.Sprint(d.N, " "))
-	case "die once": // the first time
+	case "end once": // the first time
 		if !exists(d.Path) {
 			announce(d.Path)
-			killSelf()
+			endBy(d.Way)
 		}
 	default:
 		return result, errors.New("unknown deed " + strconv.Quote(d.Do))
 	}
 	return result, nil
 })
+
+// endBy ends the process in a way.
+func endBy(way string) {
+	switch way {
+	case "panic":
+		panic("as told")
+	case "exit":
+		os.Exit(0)
+	case "kill":
+		killSelf()
+	}
+}
 
 func announce(path string) { note(path, "") }
 

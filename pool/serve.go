@@ -55,7 +55,9 @@ func serve(ctx context.Context, args workerArgs, open func(ctx context.Context) 
 		alone: args.PerWorker == 1, maxResult: args.MaxResult, maxMemory: args.MaxMemory,
 	}
 	s.send(head(kindReady, 0))
-	err = s.run(ctx)
+	receiving, stop := context.WithCancel(ctx)
+	err = s.run(receiving)
+	stop() // after a bad message the pool is there, and others may receive
 	s.cancelAll()
 	s.readers.Wait()
 	if err == io.EOF {

@@ -18,6 +18,7 @@ import (
 type opening struct {
 	Starts string // a file that gets a line a start
 	Fails  string // open fails while this file exists
+	Holds  string // open does not return while this file exists
 	Hangs  bool
 	Every  int    // each start whose number it divides crashes
 	Ends   string // a file that gets what Cleanup did
@@ -33,6 +34,9 @@ var opened = RegisterWith("opened", func(ctx context.Context, o opening) (func(c
 	if o.Every > 0 && size(o.Starts)%o.Every == 0 {
 		killSelf()
 	}
+	for o.Holds != "" && exists(o.Holds) {
+		time.Sleep(time.Millisecond)
+	}
 	if o.Hangs {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -42,11 +46,17 @@ var opened = RegisterWith("opened", func(ctx context.Context, o opening) (func(c
 		Cleanup(ctx, func() { note(o.Ends, "second ") })
 	}
 	return func(_ context.Context, arg string) (string, error) {
-		switch arg {
+		do, path, _ := strings.Cut(arg, " ")
+		switch do {
 		case "die":
 			killSelf()
 		case "pid":
 			return strconv.Itoa(os.Getpid()), nil
+		case "hold": // until the file that it makes is removed
+			announce(path)
+			for exists(path) {
+				time.Sleep(time.Millisecond)
+			}
 		}
 		return arg, nil
 	}, nil

@@ -101,7 +101,7 @@ func TestFnIsKilled(t *testing.T) {
 
 func TestKilledTaskRunsAgainUpToRetries(t *testing.T) {
 	p := newTestPool(t, Options{Max: 2, Retries: 2})
-	d := deed{Do: "die once", Path: filepath.Join(t.TempDir(), "died")}
+	d := deed{Do: "end once", Way: "kill", Path: filepath.Join(t.TempDir(), "died")}
 	_, err := p.Do(test.Context(t), d)
 	test.Check(t, err)
 	_, err = p.Do(test.Context(t), deed{Do: "kill"})

@@ -21,22 +21,22 @@ import (
 )
 
 func init() {
-	deeds["ignore all"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("ignore all", func(ctx context.Context, a deedArgs) error {
 		ossignal.Ignore(syscall.SIGTERM)
 		if err := gipc.Ready(ctx); err != nil {
 			return err
 		}
 		select {}
-	}
+	})
 	// The grandchild has its parent's stdout and stderr, and lives until its stdin ends.
-	deeds["fork and die"] = func(ctx context.Context, a deedArgs) error {
+	addDeed("fork and die", func(ctx context.Context, a deedArgs) error {
 		cmd := exec.Command("cat")
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = a.File, os.Stdout, os.Stderr
 		if err := cmd.Start(); err != nil {
 			return err
 		}
 		panic("died young")
-	}
+	})
 }
 
 // A child that forks a grandchild and dies is missed at once, though the grandchild holds its output open.
