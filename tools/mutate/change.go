@@ -17,21 +17,36 @@ type finder struct {
 	found  []*mutant
 }
 
-// operators have what takes an operator's place.
-var operators = map[token.Token][]string{
-	token.LSS: {"<=", ">="}, token.LEQ: {"<", ">"}, token.GTR: {">=", "<="}, token.GEQ: {">", "<"},
-	token.EQL: {"!="}, token.NEQ: {"=="},
-	token.LAND: {"||"}, token.LOR: {"&&"},
-	token.ADD: {"-"}, token.SUB: {"+"}, token.MUL: {"/"}, token.QUO: {"*"},
-	token.AND: {"|"}, token.OR: {"&"}, token.SHL: {">>"}, token.SHR: {"<<"},
-	token.ADD_ASSIGN: {"-="}, token.SUB_ASSIGN: {"+="}, token.INC: {"--"}, token.DEC: {"++"},
-}
+// comparisons and arithmetic have what takes an operator's place.
+var (
+	comparisons = map[token.Token][]string{
+		token.LSS: {"<=", ">="}, token.LEQ: {"<", ">"}, token.GTR: {">=", "<="}, token.GEQ: {">", "<"},
+		token.EQL: {"!="}, token.NEQ: {"=="}, token.LAND: {"||"}, token.LOR: {"&&"},
+	}
+	arithmetic = map[token.Token]string{
+		token.ADD: "-", token.SUB: "+", token.MUL: "/", token.QUO: "*",
+		token.AND: "|", token.OR: "&", token.SHL: ">>", token.SHR: "<<",
+	}
+	assignments = map[token.Token]string{
+		token.ADD_ASSIGN: "-=", token.SUB_ASSIGN: "+=", token.INC: "--", token.DEC: "++",
+	}
+)
 
 func (f *finder) offset(p token.Pos) int { return f.file.Offset(p) }
 
-// replace adds the change of the source between two positions.
-func (f *finder) replace(from, to token.Pos, text string) {
+func (f *finder) text(n ast.Node) string {
+	return string(f.source[f.offset(n.Pos()):f.offset(n.End())])
+}
+
+// altered returns the source of n with a part of it replaced.
+func (f *finder) altered(n ast.Node, from, to token.Pos, text string) string {
+	return string(f.source[f.offset(n.Pos()):f.offset(from)]) + text + string(f.source[f.offset(to):f.offset(n.End())])
+}
+
+// add adds the change of the source between two positions. around is what the choice surrounds.
+func (f *finder) add(from, to token.Pos, text string, around ast.Node, before, behind string) {
 	m := &mutant{path: f.path, from: f.offset(from), to: f.offset(to), text: text, source: f.source}
+	m.choice = choice{f.offset(around.Pos()), f.offset(around.End()), before, behind}
 	pos := f.file.Position(from)
 	m.line, m.column = pos.Line, pos.Column
 	if after := string(m.changed()); !f.seen[after] {
@@ -40,23 +55,36 @@ func (f *finder) replace(from, to token.Pos, text string) {
 	}
 }
 
-func (f *finder) text(n ast.Node) string {
-	return string(f.source[f.offset(n.Pos()):f.offset(n.End())])
+// condition replaces a part of an expression whose value is a bool.
+func (f *finder) condition(cond ast.Expr, from, to token.Pos, text string) {
+	f.add(from, to, text, cond, "(mutated(\x00) && ("+f.altered(cond, from, to, text)+") || !mutated(\x00) && (", "))")
 }
 
-func (f *finder) operator(at token.Pos, op token.Token) {
-	for _, other := range operators[op] {
-		f.replace(at, at+token.Pos(len(op.String())), other)
-	}
+// value replaces a part of another expression. Both values are computed, which may only matter where functions are called.
+func (f *finder) value(expr ast.Expr, from, to token.Pos, text string) {
+	f.add(from, to, text, expr, "either(\x00, ", ", "+f.altered(expr, from, to, text)+")")
+}
+
+// leaveOut leaves a statement out.
+func (f *finder) leaveOut(s ast.Stmt) {
+	f.add(s.Pos(), s.End(), "", s, "if !mutated(\x00) { ", " }")
+}
+
+// instead has another statement in the place of s.
+func (f *finder) instead(s ast.Stmt, from, to token.Pos, text string) {
+	f.add(from, to, text, s, "if mutated(\x00) { "+f.altered(s, from, to, text)+" } else { ", " }")
 }
 
 // function finds the changes in a function. Those in a function literal know its results.
 func (f *finder) function(typ *ast.FuncType, body *ast.BlockStmt) {
-	ast.Inspect(body, func(n ast.Node) bool {
+	var visit func(n ast.Node) bool
+	visit = func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.FuncLit:
 			f.function(n.Type, n.Body)
 			return false
+		case *ast.GenDecl:
+			return n.Tok != token.CONST
 		case *ast.ReturnStmt:
 			f.results(typ, n)
 		case *ast.BlockStmt:
@@ -74,25 +102,39 @@ func (f *finder) function(typ *ast.FuncType, body *ast.BlockStmt) {
 		case *ast.SwitchStmt:
 			f.cases(n)
 		case *ast.BinaryExpr:
-			f.operator(n.OpPos, n.Op)
-		case *ast.AssignStmt:
-			f.operator(n.TokPos, n.Tok)
-		case *ast.IncDecStmt:
-			f.operator(n.TokPos, n.Tok)
+			f.binary(n)
 		case *ast.UnaryExpr:
 			if n.Op == token.NOT {
-				f.replace(n.Pos(), n.X.Pos(), "")
+				f.condition(n, n.Pos(), n.X.Pos(), "")
 			}
 		case *ast.BasicLit:
-			f.number(n)
+			f.number(n, n)
 		case *ast.SelectorExpr:
-			ast.Inspect(n.X, func(x ast.Node) bool { return f.name(x) })
+			ast.Inspect(n.X, visit)
 			return false
 		case *ast.Ident:
 			f.name(n)
 		}
 		return true
-	})
+	}
+	ast.Inspect(body, visit)
+}
+
+func (f *finder) binary(n *ast.BinaryExpr) {
+	end := n.OpPos + token.Pos(len(n.Op.String()))
+	for _, other := range comparisons[n.Op] {
+		f.condition(n, n.OpPos, end, other)
+	}
+	if other := arithmetic[n.Op]; other != "" {
+		f.value(n, n.OpPos, end, other)
+	}
+	if comparisons[n.Op] != nil || arithmetic[n.Op] != "" {
+		for _, side := range []ast.Expr{n.X, n.Y} {
+			if lit, ok := side.(*ast.BasicLit); ok {
+				f.number(lit, n)
+			}
+		}
+	}
 }
 
 // negate turns a condition round. What has an operator of its own for that is turned round by it.
@@ -103,7 +145,7 @@ func (f *finder) negate(cond ast.Expr) {
 	if u, ok := cond.(*ast.UnaryExpr); ok && u.Op == token.NOT {
 		return
 	}
-	f.replace(cond.Pos(), cond.End(), "!("+f.text(cond)+")")
+	f.condition(cond, cond.Pos(), cond.End(), "!("+f.text(cond)+")")
 }
 
 // cases turns the cases of a switch without a tag round.
@@ -135,34 +177,44 @@ func (f *finder) results(typ *ast.FuncType, ret *ast.ReturnStmt) {
 	for i, value := range ret.Results {
 		switch text := f.text(value); {
 		case types[i] == "error" && text != "nil":
-			f.replace(value.Pos(), value.End(), "nil")
+			f.add(value.Pos(), value.End(), "nil", ret, "if mutated(\x00) { "+f.altered(ret, value.Pos(), value.End(), "nil")+" }; ", "")
 		case types[i] == "bool" && text != "true" && text != "false":
 			f.negate(value)
 		}
 	}
 }
 
-// statements leaves statements out.
+// statements leaves statements out, or turns them round.
 func (f *finder) statements(list []ast.Stmt) {
 	for _, s := range list {
 		switch s := s.(type) {
 		case *ast.ExprStmt, *ast.DeferStmt:
-			if !f.locks(s) {
-				f.replace(s.Pos(), s.End(), "")
+			if !f.stays(s) {
+				f.leaveOut(s)
 			}
 		case *ast.AssignStmt:
 			if s.Tok != token.DEFINE {
-				f.replace(s.Pos(), s.End(), "")
+				f.leaveOut(s)
 			}
-		case *ast.GoStmt, *ast.IncDecStmt, *ast.SendStmt:
-			f.replace(s.Pos(), s.End(), "")
+			if other := assignments[s.Tok]; other != "" {
+				f.instead(s, s.TokPos, s.TokPos+2, other)
+			}
+		case *ast.IncDecStmt:
+			f.leaveOut(s)
+			f.instead(s, s.TokPos, s.TokPos+2, assignments[s.Tok])
+		case *ast.GoStmt, *ast.SendStmt:
+			f.leaveOut(s)
 		}
 	}
 }
 
-// locks says whether a statement locks or unlocks: what that is good for, the race detector says.
-func (f *finder) locks(s ast.Stmt) bool {
+// stays says whether a statement is one that isn't left out: what locks are good for, the race detector says, and what
+// panics ends a function.
+func (f *finder) stays(s ast.Stmt) bool {
 	text := strings.TrimPrefix(f.text(s), "defer ")
+	if strings.HasPrefix(text, "panic(") {
+		return true
+	}
 	for _, name := range []string{".Lock()", ".Unlock()", ".RLock()", ".RUnlock()"} {
 		if strings.HasSuffix(text, name) && !strings.Contains(text, "\n") {
 			return true
@@ -171,8 +223,9 @@ func (f *finder) locks(s ast.Stmt) bool {
 	return false
 }
 
-// number changes small numbers: large ones are sizes and times that were chosen more or less freely.
-func (f *finder) number(lit *ast.BasicLit) {
+// number changes small numbers: large ones are sizes and times that were chosen more or less freely. whole is the literal, or an
+// operation that it stands in.
+func (f *finder) number(lit *ast.BasicLit, whole ast.Expr) {
 	if lit.Kind != token.INT {
 		return
 	}
@@ -181,25 +234,24 @@ func (f *finder) number(lit *ast.BasicLit) {
 	if _, err := fmt.Sscan(lit.Value, &n); err != nil || n > large {
 		return
 	}
-	f.replace(lit.Pos(), lit.End(), fmt.Sprint(n+1))
+	change := f.value
+	if b, ok := whole.(*ast.BinaryExpr); ok && comparisons[b.Op] != nil {
+		change = f.condition
+	}
+	change(whole, lit.Pos(), lit.End(), fmt.Sprint(n+1))
 	if n == 1 {
-		f.replace(lit.Pos(), lit.End(), "0")
+		change(whole, lit.Pos(), lit.End(), "0")
 	}
 }
 
 // name swaps true and false, and the constants of an enumeration.
-func (f *finder) name(n ast.Node) bool {
-	id, ok := n.(*ast.Ident)
-	if !ok {
-		return true
-	}
+func (f *finder) name(id *ast.Ident) {
 	switch other := f.swaps[id.Name]; {
 	case id.Name == "true":
-		f.replace(id.Pos(), id.End(), "false")
+		f.condition(id, id.Pos(), id.End(), "false")
 	case id.Name == "false":
-		f.replace(id.Pos(), id.End(), "true")
+		f.condition(id, id.Pos(), id.End(), "true")
 	case other != "":
-		f.replace(id.Pos(), id.End(), other)
+		f.value(id, id.Pos(), id.End(), other)
 	}
-	return true
 }

@@ -21,8 +21,17 @@ type mutant struct {
 	text     string // by this
 	source   []byte // of the file
 	key      string // names it, as long as its surroundings stay the same
-	tests    []string
+	choice   choice
+	number   int // what turns the choice on
+	subject  *subject
 	result   result
+}
+
+// choice is how the same change is compiled into one program with all others: what stands before and behind a piece of source,
+// with a zero byte in place of the number.
+type choice struct {
+	from, to       int
+	before, behind string
 }
 
 // setKeys names the changes of a file by the lines that they change, not by their numbers: results outlast an edit elsewhere.
@@ -77,23 +86,17 @@ func (m *mutant) diff() string {
 	return b.String()
 }
 
-func findMutants(subjects []subject) ([]*mutant, error) {
-	var all []*mutant
-	for _, s := range subjects {
-		paths, err := s.sources()
-		if err != nil {
-			return nil, err
-		}
-		found, err := findIn(paths)
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range found {
-			m.tests = s.tests
-		}
-		all = append(all, found...)
+// findMutants returns all changes of a subject, whether they compile or not.
+func (s *subject) findMutants() ([]*mutant, error) {
+	paths, err := s.sources()
+	if err != nil {
+		return nil, err
 	}
-	return all, nil
+	found, err := findIn(paths)
+	for i, m := range found {
+		m.number, m.subject = i+1, s
+	}
+	return found, err
 }
 
 // sources returns the files to change: those that are compiled here.

@@ -1,7 +1,8 @@
 // Command mutate asks whether the tests would notice a fault. It changes the meaning of the code in one place at a time, and
 // runs the tests that touch it. A change that fails no test is printed, with its place.
 //
-// The tree isn't touched: changed files are given to the compiler by -overlay. Results are kept in a file, so that a run
+// All changes of a package are compiled into its tests at once, each behind a choice that is off. So what takes long, compiling,
+// is done once. The tree isn't touched: changed files are given to the compiler by -overlay. Results are kept in a file, so that a run
 // which was broken off goes on where it was, and only what is not yet known is tried. It runs on Linux.
 //
 // From the root of the repository:
@@ -12,7 +13,6 @@
 package main
 
 import (
-	"bufio"
 	"flag"
 	"fmt"
 	"log"
@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -27,7 +28,7 @@ import (
 
 var (
 	seed    = flag.Uint64("seed", 1, "decides which changes are tried")
-	count   = flag.Int("n", 300, "how many changes that compile are tried; 0: all")
+	count   = flag.Int("n", 300, "how many changes are tried; 0: all")
 	workers = flag.Int("workers", 2, "changes that are tried at the same time")
 	only    = flag.String("only", "", "regular expression: try only changes whose place matches, such as internal/wire/batch.go:50")
 	again   = flag.String("again", "", "try those again whose result was this: survived, or noticed")
@@ -51,7 +52,13 @@ func main() {
 }
 
 func run() error {
-	mutants, err := sample()
+	dir, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	r := newRunner(dir)
+	mutants, err := choose(r.prepare)
 	if err != nil {
 		return err
 	}
@@ -69,39 +76,46 @@ func run() error {
 	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &limit); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "mutate")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	tried, err := try(mutants, kept, newRunner(dir))
+	tried, err := try(mutants, kept, r)
 	report(os.Stdout, tried)
 	return err
 }
 
-// sample returns the changes in the order in which the seed has them tried.
-func sample() ([]*mutant, error) {
-	mutants, err := findMutants(subjects)
-	if err != nil {
-		return nil, err
-	}
-	r := rand.New(rand.NewPCG(*seed, 0))
-	r.Shuffle(len(mutants), func(i, k int) { mutants[i], mutants[k] = mutants[k], mutants[i] })
+// choose returns the changes in the order in which the seed has them tried.
+func choose(compiling func(*subject, []*mutant) ([]*mutant, error)) ([]*mutant, error) {
 	place, err := regexp.Compile(*only)
 	if err != nil {
 		return nil, err
 	}
 	var chosen []*mutant
-	for _, m := range mutants {
-		if place.MatchString(m.String()) {
-			chosen = append(chosen, m)
+	for _, s := range subjects {
+		found, err := s.findMutants()
+		if err != nil {
+			return nil, err
+		}
+		matches := slices.ContainsFunc(found, func(m *mutant) bool { return place.MatchString(m.String()) })
+		if !matches {
+			continue
+		}
+		if found, err = compiling(s, found); err != nil {
+			return nil, err
+		}
+		for _, m := range found {
+			if place.MatchString(m.String()) {
+				chosen = append(chosen, m)
+			}
 		}
 	}
+	r := rand.New(rand.NewPCG(*seed, 0))
+	r.Shuffle(len(chosen), func(i, k int) { chosen[i], chosen[k] = chosen[k], chosen[i] })
 	return chosen, nil
 }
 
-// try tries changes in order until it has enough of those that compile.
+// try tries changes in order until it has enough.
 func try(mutants []*mutant, kept map[string]result, r *runner) ([]*mutant, error) {
+	if *count > 0 {
+		mutants = mutants[:min(*count, len(mutants))]
+	}
 	out, err := os.OpenFile(*keep, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
 	if err != nil {
 		return nil, err
@@ -111,7 +125,6 @@ func try(mutants []*mutant, kept map[string]result, r *runner) ([]*mutant, error
 	var (
 		mu     sync.Mutex // guards what follows
 		next   int
-		counts int // that compile, or may
 		tried  []*mutant
 		failed error
 		wg     sync.WaitGroup
@@ -122,12 +135,11 @@ func try(mutants []*mutant, kept map[string]result, r *runner) ([]*mutant, error
 		mu.Lock()
 		defer mu.Unlock()
 		late := *budget > 0 && time.Since(begun) > *budget
-		if next == len(mutants) || *count > 0 && counts >= *count || failed != nil || late {
+		if next == len(mutants) || failed != nil || late {
 			return nil
 		}
 		m := mutants[next]
 		next++
-		counts++
 		return m
 	}
 	done := func(m *mutant, err error) {
@@ -135,10 +147,6 @@ func try(mutants []*mutant, kept map[string]result, r *runner) ([]*mutant, error
 		defer mu.Unlock()
 		if err != nil {
 			failed = err
-			return
-		}
-		if m.result.Verdict == noBuild {
-			counts--
 			return
 		}
 		tried = append(tried, m)
@@ -159,9 +167,7 @@ func try(mutants []*mutant, kept map[string]result, r *runner) ([]*mutant, error
 					mu.Unlock()
 				}
 				done(m, err)
-				w := bufio.NewWriter(os.Stderr)
-				fmt.Fprintf(w, "%v: %s %s (%.0f s)\n", m, m.result.Verdict, m.result.By, m.result.Seconds)
-				w.Flush()
+				fmt.Fprintf(os.Stderr, "%v: %s %s (%.0f s)\n", m, m.result.Verdict, m.result.By, m.result.Seconds)
 			}
 		})
 	}

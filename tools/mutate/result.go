@@ -15,7 +15,6 @@ import (
 const (
 	noticed  = "noticed"
 	survived = "survived"
-	noBuild  = "no build"
 )
 
 // result is a line of the file of results.

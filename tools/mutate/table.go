@@ -8,7 +8,7 @@ type subject struct {
 }
 
 // subjects is the table. Tests run with -short: these are those that everybody runs.
-var subjects = []subject{
+var subjects = []*subject{
 	{dir: "internal/wire", tests: []string{"./internal/wire", "."}},
 	{
 		dir:   ".",
