@@ -73,6 +73,11 @@ func TestOrdersAndReports(t *testing.T) {
 	c.endsWith(t, exitOrphan)
 }
 
+// A child's calls on its control channel can be given up, and hold no thread.
+func TestOrdersAndReportsHaveDeadlinesInTheChild(t *testing.T) {
+	begin(t, "deadlines", Command{}).endsWith(t, 0)
+}
+
 func TestPIDIsTheChilds(t *testing.T) {
 	c := begin(t, "pid", Command{})
 	test.Equal(t, c.said(t), strconv.Itoa(c.PID()))

@@ -24,7 +24,7 @@ var (
 		token.EQL: {"!="}, token.NEQ: {"=="}, token.LAND: {"||"}, token.LOR: {"&&"},
 	}
 	arithmetic = map[token.Token]string{
-		token.ADD: "-", token.SUB: "+", token.MUL: "/", token.QUO: "*",
+		token.ADD: "-", token.SUB: "+", token.MUL: "+", token.QUO: "*",
 		token.AND: "|", token.OR: "&", token.SHL: ">>", token.SHR: "<<",
 	}
 	assignments = map[token.Token]string{
@@ -60,7 +60,7 @@ func (f *finder) condition(cond ast.Expr, from, to token.Pos, text string) {
 	f.add(from, to, text, cond, "(mutated(\x00) && ("+f.altered(cond, from, to, text)+") || !mutated(\x00) && (", "))")
 }
 
-// value replaces a part of another expression. Both values are computed, which may only matter where functions are called.
+// value replaces a part of another expression. Both values are computed: none may panic.
 func (f *finder) value(expr ast.Expr, from, to token.Pos, text string) {
 	f.add(from, to, text, expr, "either(\x00, ", ", "+f.altered(expr, from, to, text)+")")
 }

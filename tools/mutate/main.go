@@ -31,7 +31,8 @@ var (
 	count   = flag.Int("n", 300, "how many changes are tried; 0: all")
 	workers = flag.Int("workers", 2, "changes that are tried at the same time")
 	only    = flag.String("only", "", "regular expression: try only changes whose place matches, such as internal/wire/batch.go:50")
-	again   = flag.String("again", "", "try those again whose result was this: survived, or noticed")
+	again   = flag.String("again", "", "try those again whose result was this: survived, noticed, or not noticed near")
+	near    = flag.Bool("near", false, "run only the tests of the package that is changed: quick, to find what they lack")
 	list    = flag.Bool("list", false, "print the changes, and try none")
 	budget  = flag.Duration("time", 0, "begin no further change after this time; 0: no limit")
 	keep    = flag.String("results", filepath.Join(os.TempDir(), "gipc-mutate.jsonl"), "file of results")
@@ -161,7 +162,9 @@ func try(mutants []*mutant, kept map[string]result, r *runner) ([]*mutant, error
 					continue
 				}
 				err := r.try(m)
-				if err == nil {
+				if err != nil {
+					log.Print(err)
+				} else {
 					mu.Lock()
 					err = m.result.write(out)
 					mu.Unlock()
