@@ -205,6 +205,14 @@ func TestKillTakesTheGroup(t *testing.T) {
 	allGone(t, held)
 }
 
+func TestTerminateGroupTakesTheGroupToo(t *testing.T) {
+	c, _, held := family(t, "waits")
+	test.Check(t, c.TerminateGroup())
+	test.Check(t, c.end())
+	allGone(t, held)
+	test.Equal(t, c.TerminateGroup(), os.ErrProcessDone)
+}
+
 func TestTerminateAndSignalLeaveTheGroup(t *testing.T) {
 	for _, name := range []string{"Terminate", "Signal"} {
 		c, grandchild, held := family(t, "waits")

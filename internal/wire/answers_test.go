@@ -130,3 +130,43 @@ func TestEndThatIsInUseDoesNotMove(t *testing.T) {
 	test.Check(t, r.in.BeginMove(t.Context()))
 	r.in.AbandonMove()
 }
+
+func TestTryEnterKeepsOthersWaiting(t *testing.T) {
+	test.Bounded(t)
+	r, w := pipe(t, nil)
+	test.Check(t, r.in.TryEnter())
+	test.Is(t, r.in.TryEnter(), ErrLocked)
+	test.Is(t, r.TryClose(), ErrLocked)
+	test.Check(t, w.Put(t.Context(), []byte("text")))
+	get := test.Started(func() error { _, err := r.Get(t.Context()); return err })
+	underWay(t, r.in, 2)
+	r.in.Leave()
+	test.Check(t, <-get)
+	test.Check(t, r.in.TryEnter())
+	test.Check(t, r.Close())
+	test.Is(t, r.in.TryEnter(), ErrClosed)
+}
+
+// A native channel that can't begin is not counted: Close would wait for it.
+func TestNoChannelBeginsOnAnEndThatIsClosing(t *testing.T) {
+	test.Bounded(t)
+	rs, ws := openPipe(t, pageSize)
+	w := newWriter(ws, &options{Buffer: 100})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := w.out.BeginFeed(ended)
+	test.Is(t, err, context.Canceled)
+	test.Check(t, w.out.Ending())
+
+	filled(t, w)
+	test.Check(t, w.Put(t.Context(), []byte("queued")))
+	closed := test.Started(w.Close)
+	test.Eventually(t, "Close waits", func() bool { return w.out.Ending() != nil })
+	test.Is(t, w.out.Ending(), ErrClosed)
+	test.Check(t, w.out.Err()) // its stream is still written to
+	_, err = w.out.BeginFeed(t.Context())
+	test.Is(t, err, ErrClosed)
+	test.Check(t, rs.Close())
+	test.Is(t, <-closed, ErrPeerClosed)
+	test.Is(t, w.out.Err(), ErrClosed)
+}

@@ -120,30 +120,40 @@ func (r *runner) notices(p *program, m *mutant) (string, error) {
 	if out, err := exec.Command("cp", p.binary, binary).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
-	for _, part := range []struct {
-		choice string
-		normal time.Duration
-	}{{"-test.skip", p.quick}, {"-test.run", p.rest}} {
-		limit := max(3*part.normal, minLimit)
-		begun := time.Now()
-		out, ok := runTests(p.pkg, binary, limit, "-test.failfast", part.choice, p.slow)
-		switch {
-		case ok:
-		case time.Since(begun) >= limit:
-			return "the time limit", nil
-		case p.failsAgain(binary, out, limit):
-			return p.pkg + " " + failure(out), nil
-		}
+	by, err := p.runPart(binary, p.quick, []string{p.slow}, "")
+	if by == "" && err == nil {
+		by, err = p.runPart(binary, p.rest, nil, p.slow)
 	}
-	return "", nil
+	return by, err
 }
 
-// failsAgain runs the test that has failed once more, alone: a test that does so only now and then has noticed nothing.
-func (p *program) failsAgain(binary, out string, limit time.Duration) bool {
-	name, _, _ := strings.Cut(failure(out), "/")
-	if !strings.HasPrefix(name, "Test") && !strings.HasPrefix(name, "Example") {
-		return true
+// runPart runs the tests that only names, but for those that skip names, and says which of them fails. One that fails, and
+// then doesn't when it runs alone, has noticed nothing: the others run again without it.
+func (p *program) runPart(binary string, normal time.Duration, skip []string, only string) (string, error) {
+	const most = 5 // tests that fail now and then
+	limit := max(3*normal, minLimit)
+	for range most {
+		begun := time.Now()
+		flags := []string{"-test.failfast", "-test.run", only}
+		if len(skip) > 0 {
+			flags = append(flags, "-test.skip", strings.Join(skip, "|"))
+		}
+		out, ok := runTests(p.pkg, binary, limit, flags...)
+		name, isTest := failure(out)
+		switch {
+		case ok:
+			return "", nil
+		case time.Since(begun) >= limit:
+			return "the time limit", nil
+		case !isTest || p.failsAgain(binary, name, limit):
+			return p.pkg + " " + name, nil
+		}
+		skip = append(skip, "^"+name+"$")
 	}
+	return "", fmt.Errorf("of %s, %q fail now and then", p.pkg, skip)
+}
+
+func (p *program) failsAgain(binary, name string, limit time.Duration) bool {
 	_, ok := runTests(p.pkg, binary, limit, "-test.run", "^"+name+"$")
 	return !ok
 }
@@ -151,19 +161,20 @@ func (p *program) failsAgain(binary, out string, limit time.Duration) bool {
 // minLimit is how long a test may take in any case: other work on the machine may slow it down.
 const minLimit = 12 * time.Second
 
-var failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+var failedTest = regexp.MustCompile(`(?m)^--- FAIL: (\w+)`)
 
-func failure(out string) string {
+// failure returns the test that has failed, or what else happened.
+func failure(out string) (name string, isTest bool) {
 	if found := failedTest.FindStringSubmatch(out); found != nil {
-		return found[1]
+		return found[1], true
 	}
 	for _, sign := range []string{"fatal error: ", "panic: "} {
 		if _, text, ok := strings.Cut(out, sign); ok {
 			line, _, _ := strings.Cut(text, "\n")
-			return sign + line
+			return sign + line, false
 		}
 	}
-	return "exit"
+	return "exit", false
 }
 
 // runTests runs a test binary in a session of its own, and leaves nothing of it.
