@@ -130,7 +130,8 @@ func TestSupervisorManyStopAndWait(t *testing.T) {
 func TestSupervisorStopKills(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes()
-		s := fakeSupervisor(t.Context(), nil)
+		log := newEventLog()
+		s := fakeSupervisor(t.Context(), &Options{OnEvent: log.add})
 		mule := plan{run: func(_ context.Context, _ int, f *fakeChild) error {
 			return &gipc.ExitError{Name: "mule", PID: f.pid, Code: -9, Err: <-f.killed}
 		}}
@@ -156,6 +157,9 @@ func TestSupervisorStopKills(t *testing.T) {
 		}
 		if again := s.Wait(); again != err {
 			t.Errorf("Wait is %v", again)
+		}
+		if exited, stopped := log.count(EventExited), log.count(EventStopped); exited != 0 || stopped != 4 {
+			t.Errorf("%d children ended by themselves, %d were stopped, the supervisor included", exited, stopped)
 		}
 	})
 }

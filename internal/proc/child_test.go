@@ -73,6 +73,11 @@ func TestOrdersAndReports(t *testing.T) {
 	c.endsWith(t, exitOrphan)
 }
 
+// A child's calls on its control channel can be given up, and hold no thread.
+func TestOrdersAndReportsHaveDeadlinesInTheChild(t *testing.T) {
+	begin(t, "deadlines", Command{}).endsWith(t, 0)
+}
+
 func TestPIDIsTheChilds(t *testing.T) {
 	c := begin(t, "pid", Command{})
 	test.Equal(t, c.said(t), strconv.Itoa(c.PID()))
@@ -198,6 +203,14 @@ func TestKillTakesTheGroup(t *testing.T) {
 	test.Check(t, c.Kill())
 	test.Check(t, c.end())
 	allGone(t, held)
+}
+
+func TestTerminateGroupTakesTheGroupToo(t *testing.T) {
+	c, _, held := family(t, "waits")
+	test.Check(t, c.TerminateGroup())
+	test.Check(t, c.end())
+	allGone(t, held)
+	test.Equal(t, c.TerminateGroup(), os.ErrProcessDone)
 }
 
 func TestTerminateAndSignalLeaveTheGroup(t *testing.T) {

@@ -50,6 +50,24 @@ func TestChildHasThisProcesssEnvAndDir(t *testing.T) {
 	}
 }
 
+// Several Starts may use one Env at the same time.
+func TestCallersEnvIsNotWrittenTo(t *testing.T) {
+	env := append(make([]string, 0, 1000), os.Environ()...)
+	own := append(env, deedEnv+"=nothing")
+	test.Check(t, func() error {
+		child, err := Start(&Command{Name: "child", Env: own})
+		if err != nil {
+			return err
+		}
+		c := &life{Child: child}
+		c.Serve(&c.group)
+		return c.end()
+	}())
+	for _, behind := range own[len(own):cap(own)] {
+		test.Equal(t, behind, "")
+	}
+}
+
 func TestPassedDescriptorsAreTheChilds(t *testing.T) {
 	for _, log := range []bool{false, true} {
 		passDescriptors(t, log)

@@ -71,5 +71,30 @@ func TestStartWithoutDescriptorsLeavesNothing(t *testing.T) {
 	t.Error("it never started")
 }
 
+// A child without one of its pipes would take another descriptor for it.
+func TestPipesAreAllThereOrOpenFails(t *testing.T) {
+	var limit syscall.Rlimit
+	test.Check(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	restore := func() { test.Check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)) }
+	defer restore()
+	before := test.OpenDescriptors(t)
+	for n, opened := 0, false; !opened; n++ {
+		low := limit
+		setTo(&low.Cur, test.FreeDescriptors(t, n))
+		test.Check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low))
+		var p pipes
+		err := p.open(true)
+		restore()
+		if opened = err == nil; opened {
+			test.Equal(t, len(p.mine), 4)
+			test.Equal(t, len(p.child), 4)
+		} else {
+			test.Is(t, err, syscall.EMFILE)
+		}
+		p.abandon()
+		test.Equal(t, test.OpenDescriptors(t), before)
+	}
+}
+
 // setTo sets a number that isn't of the same type everywhere.
 func setTo[N int64 | uint64](n *N, to int) { *n = N(to) }

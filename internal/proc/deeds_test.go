@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -50,10 +51,11 @@ func TestMain(m *testing.M) {
 type childSide struct {
 	reports fd.End
 	orders  chan string
+	ends    []fd.End // of both
 }
 
 func beChild(in *Inherited, deed string) {
-	c := &childSide{reports: in.Reports, orders: make(chan string)}
+	c := &childSide{reports: in.Reports, orders: make(chan string), ends: []fd.End{in.Orders, in.Reports}}
 	go func() {
 		for lines := bufio.NewScanner(in.Orders); lines.Scan(); {
 			c.orders <- lines.Text()
@@ -101,6 +103,11 @@ var deeds = map[string]func(c *childSide, arg string){
 	"echo": func(c *childSide, _ string) {
 		for order := range c.orders {
 			c.say(order)
+		}
+	},
+	"deadlines": func(c *childSide, _ string) {
+		for _, end := range c.ends {
+			must(end.SetDeadline(time.Now().Add(time.Hour)))
 		}
 	},
 	"pid": func(c *childSide, _ string) { c.say(os.Getpid()) },
