@@ -2,6 +2,7 @@ package gipcnats
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,4 +19,11 @@ func lines(t testing.TB, path string) []string {
 func remove(t testing.TB, path string) {
 	t.Helper()
 	test.Check(t, os.Remove(path))
+}
+
+func matches(t testing.TB, pattern string) []string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	test.Check(t, err)
+	return found
 }

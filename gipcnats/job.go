@@ -14,6 +14,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// resultTime is how long a result outlives its client's lease: until it is fetched, behind a server's restart too.
+const resultTime = time.Minute
+
 // job is a task that this Serve has.
 type job struct {
 	id     id
@@ -217,7 +220,7 @@ func (s *server) store(j *job, message []byte) error {
 		message[2] = flagLarge
 	}
 	for {
-		_, err := s.publish(s.work, &nats.Msg{Subject: subject, Data: message}, j.id.String(), jetstream.WithMsgTTL(atLeastSecond(j.task.lease)))
+		_, err := s.publish(s.work, &nats.Msg{Subject: subject, Data: message}, j.id.String(), jetstream.WithMsgTTL(j.task.lease+resultTime))
 		if !errors.Is(err, errFull) {
 			return err
 		}
@@ -226,9 +229,6 @@ func (s *server) store(j *job, message []byte) error {
 		}
 	}
 }
-
-// atLeastSecond is a time that the server takes for a message's: whole seconds.
-func atLeastSecond(d time.Duration) time.Duration { return max(d.Round(time.Second), time.Second) }
 
 // refuse gives a task back that was not started.
 func (s *server) refuse(j *job, why error) {

@@ -64,8 +64,8 @@ type lease struct {
 	epoch   uint64    // the count of reconnects at that time
 }
 
-// leaseEnded says whether a client is gone, and deletes its tasks then. A lease that isn't there must be missing for half its
-// time, while the connection holds: when a server comes back, the clients must renew first what has ended in the meantime.
+// leaseEnded says whether a client is gone, and deletes its tasks then. A lease that isn't there must be missing for as long
+// again, while the connection holds: when a server comes back, the clients must renew first what has ended in the meantime.
 func (s *server) leaseEnded(client string, length time.Duration) bool {
 	now := time.Now()
 	s.mu.Lock()
@@ -94,7 +94,7 @@ func (s *server) leaseEnded(client string, length time.Duration) bool {
 	case l.missing.IsZero() || l.epoch != epoch:
 		l.missing, l.epoch = now, epoch
 		return false
-	case now.Sub(l.missing) < length/2:
+	case now.Sub(l.missing) < length:
 		return false
 	}
 	s.opts.Logger.Warn("gipcnats: a client is gone, its tasks are cancelled", "task", s.name, "client", client)

@@ -133,26 +133,41 @@ func (c *client) someWait() bool {
 	return false
 }
 
-// audit ends each Do whose task is gone without a result, so that none waits for ever. A task is gone if it was not in its
-// stream twice, a lease apart: a result that is on its way has arrived in between.
+// audit ends each Do whose task is gone without a result, so that none waits for ever. A task is gone if neither it nor its
+// result was in its stream, twice, a lease apart: a result that the client has fetched has reached its Do in between.
 func (c *client) audit() {
 	for sleep(c.ctx, c.opts.Lease) == nil {
-		c.mu.Lock()
-		var old []uint64
-		for n, w := range c.waiting {
-			if !w.sent.IsZero() && time.Since(w.sent) >= c.opts.Lease {
-				old = append(old, n)
-			}
-		}
-		c.mu.Unlock()
-		for _, n := range old {
-			m, err := latest(c.ctx, c.tasks, c.task(c.kind, id{c.id, strconv.FormatUint(n, 10)}))
+		for _, n := range c.overdue() {
+			missing, err := c.isMissing(id{c.id, strconv.FormatUint(n, 10)})
 			if err != nil {
 				break // the server is away, nobody can tell
 			}
-			c.judge(n, m == nil)
+			c.judge(n, missing)
 		}
 	}
+}
+
+// overdue returns the numbers of tasks that were stored a lease ago.
+func (c *client) overdue() []uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var old []uint64
+	for n, w := range c.waiting {
+		if !w.sent.IsZero() && time.Since(w.sent) >= c.opts.Lease {
+			old = append(old, n)
+		}
+	}
+	return old
+}
+
+// isMissing says whether the server has neither a task nor its result.
+func (c *client) isMissing(id id) (bool, error) {
+	m, err := latest(c.ctx, c.tasks, c.task(c.kind, id))
+	if err != nil || m != nil {
+		return false, err
+	}
+	m, err = latest(c.ctx, c.results, c.result(id))
+	return err == nil && m == nil, err
 }
 
 // judge ends a Do whose task was missing before.

@@ -276,13 +276,13 @@ func TestVersions(t *testing.T) {
 	url := startServer(t).url()
 	pids := map[string]int{}
 	for _, version := range []string{"old", "new"} {
-		o := &Options{Version: version, NoWorker: 200 * time.Millisecond}
-		c := clientOf(t, url, o)
+		c := clientOf(t, url, &Options{Version: version, NoWorker: 200 * time.Millisecond})
 		_, err := c.Do(ctx, deed{})
 		test.Is(t, err, ErrNoWorker)
 		empty(t, c)
+		o := &Options{Version: version}
 		serving(t, url, o, &pool.Options{Max: 1})
-		r, err := c.Do(ctx, deed{})
+		r, err := clientOf(t, url, o).Do(ctx, deed{})
 		test.Check(t, err)
 		pids[version] = r.PID
 	}
