@@ -1,0 +1,130 @@
+package gipcnats
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"runtime"
+)
+
+// All runs the task with each of args, and yields the results in the order of args. A task's error is yielded in its place, and
+// the others go on. A result is yielded as soon as those before it are, also while args blocks.
+//
+// At most Options.Window arguments are taken and not yet yielded, so args may be endless. They wait for room in the stream where
+// Do returns pool.ErrQueueFull. When ctx ends or the client is closed, the loop gets that error once, with a zero value, as its
+// last element. It never ends early without one.
+//
+// Breaking out of the loop cancels what is under way. It does not wait for args: its next yield returns false. Args runs on a
+// goroutine of its own. If it panics or calls runtime.Goexit, that goes on in the loop's goroutine. A panic behind the loop's
+// end ends the program.
+func (c *Client[A, R]) All(ctx context.Context, args iter.Seq[A]) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		ctx, stop := either(ctx, c.core.ctx)
+		defer stop()
+		l := &loop[A, R]{
+			client: c, ctx: ctx, slots: make(chan struct{}, c.core.opts.Window),
+			items: make(chan *item[R], c.core.opts.Window), gone: make(chan struct{}),
+		}
+		go l.take(args)
+		defer close(l.gone)
+		l.run(yield)
+	}
+}
+
+// loop is one use of All.
+type loop[A, R any] struct {
+	client *Client[A, R]
+	ctx    context.Context // ends with the loop, its caller's ctx and the client
+	slots  chan struct{}   // holds one for each argument that is taken and not yet yielded
+	items  chan *item[R]   // in the order of args. Closed when args has ended
+	gone   chan struct{}   // closed when nobody is in the loop any more
+
+	panicked any // what args panicked with, and whether it called Goexit: written before items is closed
+	goexit   bool
+}
+
+// item is one task.
+type item[R any] struct {
+	over  chan struct{} // closed when value and err are there
+	value R
+	err   error
+}
+
+// take runs args and starts a task for each argument.
+func (l *loop[A, R]) take(args iter.Seq[A]) {
+	returned := false
+	defer func() {
+		if !returned {
+			select {
+			case <-l.gone: // nobody is there to tell: a panic ends the program
+			default:
+				l.panicked = recover()
+				l.goexit = l.panicked == nil
+			}
+		}
+		close(l.items)
+	}()
+	for arg := range args {
+		select {
+		case l.slots <- struct{}{}:
+		case <-l.ctx.Done():
+		}
+		if l.ctx.Err() != nil {
+			break
+		}
+		it := &item[R]{over: make(chan struct{})}
+		l.items <- it // has room: there are as many slots
+		go func() {
+			defer close(it.over)
+			it.value, it.err = l.client.do(l.ctx, arg, true)
+		}()
+	}
+	returned = true
+}
+
+// run yields the results.
+func (l *loop[A, R]) run(yield func(R, error) bool) {
+	for {
+		it, ok := l.next()
+		if l.ctx.Err() != nil {
+			var zero R
+			yield(zero, fmt.Errorf("gipcnats: task %s: %w", l.client.task.Name(), causeOf(l.ctx)))
+			return
+		}
+		if !ok {
+			l.resume()
+			return
+		}
+		<-l.slots
+		if !yield(it.value, it.err) {
+			return
+		}
+	}
+}
+
+// next waits for the next task to end, or for ctx. It returns false when args has ended and all tasks have.
+func (l *loop[A, R]) next() (*item[R], bool) {
+	select {
+	case it, ok := <-l.items:
+		if !ok {
+			return nil, false
+		}
+		select {
+		case <-it.over:
+		case <-l.ctx.Done():
+		}
+		return it, true
+	case <-l.ctx.Done():
+		return nil, false
+	}
+}
+
+// resume goes on with what ended args.
+func (l *loop[A, R]) resume() {
+	switch {
+	case l.panicked != nil:
+		panic(l.panicked)
+	case l.goexit:
+		runtime.Goexit()
+	}
+}

@@ -1,0 +1,186 @@
+package gipcnats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	answerTime = 5 * time.Second        // how long one request to the server waits
+	firstPause = 20 * time.Millisecond  // before the second try
+	lastPause  = 500 * time.Millisecond // pauses grow up to here
+	headRoom   = 4 << 10                // bytes of a message that are not its value: head and headers
+)
+
+// broker is a connection, with what this package needs of the server. Its methods may be called at the same time.
+type broker struct {
+	names
+	nc   *nats.Conn
+	js   jetstream.JetStream
+	opts Options
+}
+
+func newBroker(nc *nats.Conn, opts Options) (*broker, error) {
+	if nc == nil {
+		panic("gipcnats: the connection is nil")
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	return &broker{names{opts.Prefix}, nc, js, opts}, nil
+}
+
+// stream returns a stream, and makes it if it is missing.
+func (b *broker) stream(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
+	stream, err := b.js.Stream(ctx, config.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		config.Storage, config.Replicas, config.AllowDirect = b.opts.storage(), b.opts.Replicas, true
+		config.Discard = jetstream.DiscardNew
+		stream, err = b.js.CreateStream(ctx, config)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another one was faster, with other options
+			stream, err = b.js.Stream(ctx, config.Name)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", config.Name, err)
+	}
+	return stream, nil
+}
+
+// taskStream holds the tasks of one name. A subject has one message, so that a task is never there twice.
+func (b *broker) openTasks(ctx context.Context, k kindOf) (jetstream.Stream, error) {
+	return b.stream(ctx, jetstream.StreamConfig{
+		Name: b.taskStream(k), Subjects: []string{b.subject("task", k.name, ">")}, Retention: jetstream.WorkQueuePolicy,
+		MaxMsgs: orNone(b.opts.MaxTasks), MaxBytes: orNone(b.opts.MaxBytes), MaxMsgsPerSubject: 1, DiscardNewPerSubject: true,
+	})
+}
+
+func (b *broker) openResults(ctx context.Context) (jetstream.Stream, error) {
+	return b.stream(ctx, jetstream.StreamConfig{
+		Name: b.resultStream(), Subjects: []string{b.subject("result", ">")}, Retention: jetstream.WorkQueuePolicy, AllowMsgTTL: true,
+	})
+}
+
+// openState opens the stream of leases and counts of starts.
+func (b *broker) openState(ctx context.Context) (jetstream.Stream, error) {
+	return b.stream(ctx, jetstream.StreamConfig{
+		Name: b.stateStream(), Subjects: []string{b.subject("state", ">")}, MaxMsgsPerSubject: 1, AllowMsgTTL: true, MaxAge: stateAge,
+	})
+}
+
+func (b *broker) openDead(ctx context.Context) (jetstream.Stream, error) {
+	return b.stream(ctx, jetstream.StreamConfig{
+		Name: b.deadStream(), Subjects: []string{b.subject("dead", ">")}, MaxAge: deadAge,
+	})
+}
+
+const (
+	stateAge = 7 * 24 * time.Hour  // a count of starts that nobody touched for so long is forgotten
+	deadAge  = 30 * 24 * time.Hour // dead letters are kept for so long
+)
+
+func orNone(limit int64) int64 {
+	if limit == 0 {
+		return -1
+	}
+	return limit
+}
+
+// errFull says that a stream takes no more messages now.
+var errFull = errors.New("the stream is full")
+
+// publish stores a message, under an id by which the server drops a second one. It tries until it has an answer that is final,
+// or ctx ends, then its error matches the ctx's. asked says whether a server may have stored the message all the same.
+func (b *broker) publish(ctx context.Context, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt) (asked bool, err error) {
+	opts = append(opts, jetstream.WithMsgID(msgID), jetstream.WithRetryAttempts(0))
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		attempt, cancel := context.WithTimeout(ctx, answerTime)
+		_, err := b.js.PublishMsg(attempt, m, opts...)
+		cancel()
+		switch {
+		case err == nil:
+			return false, nil
+		case ctx.Err() != nil:
+			return asked || !noAnswerer(err), ctx.Err()
+		case b.final(err):
+			return false, refusal(err)
+		}
+		asked = asked || !noAnswerer(err)
+		b.opts.Logger.Debug("gipcnats: a message is not stored yet", "subject", m.Subject, "error", err)
+		if err := sleep(ctx, pause); err != nil {
+			return asked, err
+		}
+	}
+}
+
+// noAnswerer says that nobody got the request.
+func noAnswerer(err error) bool {
+	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders)
+}
+
+// final says whether asking again is of no use.
+func (b *broker) final(err error) bool {
+	if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) || errors.Is(err, jetstream.ErrDigestMismatch) || b.nc.IsClosed() {
+		return true
+	}
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.Code != 503 || isStoreFailure(err)
+}
+
+// storeFailed is the server's code for a message that a stream does not take. Its text tells which limit it is.
+const storeFailed = jetstream.ErrorCode(10077)
+
+func isStoreFailure(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == storeFailed && strings.Contains(api.Description, "maximum")
+}
+
+func refusal(err error) error {
+	switch {
+	case !isStoreFailure(err):
+		return err
+	case strings.Contains(err.Error(), "per subject"): // it is stored already
+		return nil
+	}
+	return errFull
+}
+
+// latest returns the last message of a subject, or nil if there is none.
+func latest(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	m, err := stream.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	return m, err
+}
+
+// purge deletes the messages of a subject, which may have wildcards. What can't be deleted now is found by its lease or a
+// sweep.
+func (b *broker) purge(stream jetstream.Stream, subject string) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+		b.opts.Logger.Debug("gipcnats: not deleted", "subject", subject, "error", err)
+	}
+}
+
+// sleep waits, and returns the ctx's error if that ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,321 @@
+package gipcnats
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/pool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Client gives tasks to whoever serves them. NewClient makes it. Its methods may be called from any number of goroutines at
+// once.
+type Client[A, R any] struct {
+	task *pool.Task[A, R]
+	core *client
+}
+
+// client is what a Client is without its types.
+type client struct {
+	*broker
+	kind    kindOf
+	id      string
+	tasks   jetstream.Stream
+	results jetstream.Stream
+	ctx     context.Context // ends with Close, or the connection
+	end     context.CancelCauseFunc
+	done    sync.WaitGroup     // the client's goroutines
+	asked   *nats.Subscription // Serves ask here whether a task is wanted
+
+	mu      sync.Mutex
+	number  uint64
+	waiting map[uint64]*waiter
+	served  time.Time // when somebody was last known to serve the task, or nobody could know
+}
+
+// waiter is one Do that waits for its result.
+type waiter struct {
+	result  chan answer // gets one
+	sent    time.Time   // when its task was stored; zero until then. The client's mutex guards it
+	missing bool        // its task was not in the stream when audit last looked
+}
+
+// answer is what a Do gets.
+type answer struct {
+	result resultMessage
+	err    error
+}
+
+// NewClient returns a Client of the task t. It makes the streams that are missing, and returns an error if the server can't be
+// asked until ctx of nats.go's default, 5 s, has ended, if the options make no sense, or if values of these types can't be sent.
+// The options, and nil, may be shared.
+//
+// The client renews a lease with the server while it lives, and holds some goroutines. Close it when it is not needed any more.
+func NewClient[A, R any](nc *nats.Conn, t *pool.Task[A, R], opts *Options) (*Client[A, R], error) {
+	if t == nil {
+		panic("gipcnats: NewClient got no Task")
+	}
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	fail := func(err error) (*Client[A, R], error) {
+		return nil, fmt.Errorf("gipcnats: new client of task %s: %w", t.Name(), err)
+	}
+	if err := o.resolve(); err != nil {
+		return fail(err)
+	}
+	if err := errors.Join(gipc.CheckCodec(t.ArgCodec()), gipc.CheckCodec(t.ResultCodec())); err != nil {
+		return fail(err)
+	}
+	c, err := newClient(nc, kindOfTask(t, o.Version), o)
+	if err != nil {
+		return fail(err)
+	}
+	return &Client[A, R]{t, c}, nil
+}
+
+func newClient(nc *nats.Conn, kind kindOf, o Options) (*client, error) {
+	b, err := newBroker(nc, o)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{broker: b, kind: kind, id: newClientID(), waiting: map[uint64]*waiter{}, served: time.Now()}
+	c.ctx, c.end = context.WithCancelCause(context.Background())
+	if c.tasks, err = b.openTasks(c.ctx, kind); err != nil {
+		return nil, err
+	}
+	if c.results, err = b.openResults(c.ctx); err != nil {
+		return nil, err
+	}
+	if _, err = b.openState(c.ctx); err != nil {
+		return nil, err
+	}
+	if err = c.renew(); err != nil {
+		return nil, err
+	}
+	if c.asked, err = nc.Subscribe(c.wanted(c.id), c.answerWanted); err != nil {
+		return nil, err
+	}
+	c.done.Go(c.receive)
+	c.done.Go(c.keepLease)
+	c.done.Go(c.audit)
+	if o.NoWorker > 0 {
+		c.done.Go(c.watchWorkers)
+	}
+	return c, nil
+}
+
+// Do gives the task with arg to somebody who serves it, and returns its result. It returns promptly when ctx ends, and the task
+// is cancelled where it runs. While the server can't be reached, Do waits.
+//
+// The errors are listed in the package's documentation.
+func (c *Client[A, R]) Do(ctx context.Context, arg A) (R, error) { return c.do(ctx, arg, false) }
+
+// do waits for room in the stream if patient is set.
+func (c *Client[A, R]) do(ctx context.Context, arg A, patient bool) (value R, err error) {
+	name := c.task.Name()
+	message, err := encode(c.task.ArgCodec(), make([]byte, taskHead, taskHead+512), arg)
+	if err == nil && len(message)-taskHead > c.core.opts.MaxValue {
+		err = &gipc.TooLargeError{Size: uint64(len(message) - taskHead), Limit: c.core.opts.MaxValue}
+	}
+	if err != nil {
+		return value, fmt.Errorf("gipcnats: task %s: its argument: %w", name, err)
+	}
+	r, err := c.core.run(ctx, message, patient)
+	if err != nil {
+		return value, fmt.Errorf("gipcnats: task %s: %w", name, err)
+	}
+	if r.kind != resultValue {
+		return value, explain(name, r)
+	}
+	if err := decode(c.task.ResultCodec(), r.body, &value); err != nil {
+		var zero R
+		return zero, &pool.TaskError{Task: name, Err: err}
+	}
+	return value, nil
+}
+
+// Close ends the client: each Do returns ErrClosed, and its task is cancelled. Close returns when that is sent, or after 5 s.
+func (c *Client[A, R]) Close() error {
+	k := c.core
+	k.end(ErrClosed)
+	err := k.asked.Unsubscribe()
+	k.done.Wait()
+	k.mu.Lock()
+	idle := len(k.waiting) == 0
+	k.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	if !idle { // each Do cancels its task, too. This is one message for all that wait
+		k.purge(k.tasks, k.task(k.kind, id{k.id, "*"}))
+	}
+	if e := k.results.DeleteConsumer(ctx, k.id); e != nil && !errors.Is(e, jetstream.ErrConsumerNotFound) {
+		err = errors.Join(err, e)
+	}
+	if err != nil {
+		return fmt.Errorf("gipcnats: close client of task %s: %w", c.task.Name(), err)
+	}
+	return nil
+}
+
+// String names the client for messages and logs.
+func (c *Client[A, R]) String() string {
+	return fmt.Sprintf("client %s of task %s", c.core.id, c.task.Name())
+}
+
+// run sends a task and waits for its result.
+func (c *client) run(ctx context.Context, message []byte, patient bool) (resultMessage, error) {
+	if err := ctx.Err(); err != nil {
+		return resultMessage{}, causeOf(ctx)
+	}
+	w := &waiter{result: make(chan answer, 1)}
+	n := c.enter(w)
+	defer c.leave(n)
+	id := id{c.id, strconv.FormatUint(n, 10)}
+	ctx, stop := either(ctx, c.ctx)
+	defer stop()
+	large := !c.inline(len(message))
+	if err := c.send(ctx, id, message, large, patient); err != nil {
+		if ctx.Err() != nil {
+			c.giveUp(id, large)
+			err = causeOf(ctx)
+		}
+		return resultMessage{}, err
+	}
+	c.mu.Lock()
+	w.sent = time.Now()
+	c.mu.Unlock()
+	var a answer
+	select {
+	case a = <-w.result:
+	case <-ctx.Done():
+		a.err = causeOf(ctx)
+	}
+	if a.err != nil {
+		c.giveUp(id, large)
+		return resultMessage{}, a.err
+	}
+	if !a.result.large {
+		return a.result, nil
+	}
+	body, err := c.getValue(ctx, c.result(id))
+	a.result.body = body
+	c.drop(c.result(id))
+	return a.result, err
+}
+
+// either returns a ctx that ends with each of the two.
+func either(ctx, other context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// causeOf returns the error of a ctx that has ended, and its cause if that is another one.
+func causeOf(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	switch {
+	case errors.Is(cause, ErrClosed):
+		return ErrClosed
+	case errors.Is(cause, nats.ErrConnectionClosed):
+		return cause
+	case errors.Is(cause, err):
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// send stores the task in its stream, whose message is complete but for its head.
+func (c *client) send(ctx context.Context, id id, message []byte, large, patient bool) error {
+	t := taskMessage{lease: c.opts.Lease, large: large}
+	if deadline, ok := ctx.Deadline(); ok {
+		t.left = max(time.Until(deadline), 1)
+	}
+	subject := c.task(c.kind, id)
+	if t.large {
+		if err := c.putValue(ctx, c.taskStream(c.kind), subject, message[taskHead:]); err != nil {
+			return err
+		}
+		message = message[:taskHead]
+	}
+	t.head(message)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		_, err := c.publish(ctx, &nats.Msg{Subject: subject, Data: message}, id.String())
+		if patient && errors.Is(err, errFull) {
+			if err := sleep(ctx, pause); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil && t.large {
+			c.drop(subject)
+		}
+		if errors.Is(err, errFull) {
+			return pool.ErrQueueFull
+		}
+		return err
+	}
+}
+
+// giveUp cancels a task: where it waits, and where it runs.
+func (c *client) giveUp(id id, large bool) {
+	if err := c.nc.Publish(c.cancel(c.kind), []byte(id.String())); err != nil {
+		c.opts.Logger.Debug("gipcnats: not cancelled", "task", id.String(), "error", err)
+	}
+	go func() {
+		c.purge(c.tasks, c.task(c.kind, id))
+		if large {
+			c.drop(c.task(c.kind, id))
+		}
+	}()
+}
+
+func (c *client) enter(w *waiter) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.number++
+	c.waiting[c.number] = w
+	return c.number
+}
+
+func (c *client) leave(n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, n)
+}
+
+// answer gives a waiting Do its end. It returns false if nobody waits.
+func (c *client) answer(n uint64, a answer) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.waiting[n]
+	if w == nil {
+		return false
+	}
+	delete(c.waiting, n)
+	w.result <- a
+	return true
+}
+
+// answerWanted tells a Serve that got a task for a second time whether somebody still waits for it.
+func (c *client) answerWanted(m *nats.Msg) {
+	var yes byte
+	if len(m.Data) == 8 {
+		c.mu.Lock()
+		if c.waiting[binary.BigEndian.Uint64(m.Data)] != nil {
+			yes = 1
+		}
+		c.mu.Unlock()
+	}
+	if err := m.Respond([]byte{yes}); err != nil {
+		c.opts.Logger.Debug("gipcnats: no answer sent", "error", err)
+	}
+}

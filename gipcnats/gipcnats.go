@@ -1,0 +1,138 @@
+// Package gipcnats runs the tasks of package pool on other machines, and has typed channels between them, over NATS with
+// JetStream:
+//
+//	c, err := gipcnats.NewClient(nc, resize, nil) // a program that has work
+//	img, err := c.Do(ctx, job)
+//
+//	p, err := pool.New(resize, nil) // any number of programs that do it, anywhere
+//	err = gipcnats.Serve(ctx, nc, p, nil)
+//
+// A task is stored in a stream before Do waits for it, and acknowledged when its result is stored. So worker processes,
+// machines, the server and the client may die at any moment: each Do returns, once. A task may run more than once, if the
+// machine that ran it is lost. docs/nats.md has the whole contract, in two tables.
+//
+// The connection is the user's: its address, TLS, credentials, and how long it tries to reconnect, which nats.go's default
+// limits to two minutes (see [nats.MaxReconnects]). No function here closes it.
+//
+// # Errors
+//
+// Do returns the ctx's error if its ctx has ended, [pool.ErrQueueFull], [pool.ErrTimeout], [ErrNoWorker], [ErrLost],
+// [ErrClosed], or a [*pool.TaskError] or [*pool.WorkerError], which mean what they mean for a Pool. An argument that can't be
+// sent is an error that wraps a [*gipc.EncodeError] or [*gipc.TooLargeError]. An error of nats.go is wrapped if the connection
+// is closed or the server refuses.
+package gipcnats
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// What this package says of tasks and channels. Match these with errors.Is. They never match through a *pool.TaskError.
+var (
+	// ErrNoWorker says that for Options.NoWorker nobody served a task of this name, version, codecs and types.
+	ErrNoWorker = errors.New("no worker serves this version of the task: start one with the same task and Options.Version, or raise Options.NoWorker")
+
+	// ErrLost says that a task is gone from its stream and has no result: its client was away for longer than Options.Lease, or
+	// somebody purged the stream. Nobody knows whether it ran.
+	ErrLost = errors.New("the task is gone from its stream")
+
+	// ErrClosed says that the Client was closed.
+	ErrClosed = errors.New("the client is closed")
+
+	// ErrUncertain says that the server had not answered when the ctx of a Put or Close ended: the message may be stored.
+	ErrUncertain = errors.New("the server has not answered, the message may be stored")
+)
+
+// Options say how tasks travel. The zero value, and nil, are good. Clients and Serves of a task need the same Prefix and
+// Version. Those that describe streams count when the stream is made, by whoever comes first. Later they are changed with
+// NATS's own tools.
+type Options struct {
+	// Prefix is what all subjects begin with, and, with _ for each dot, all streams. "": gipc.
+	Prefix string
+
+	// Version is part of a task's fingerprint. Change it when the meaning of a task changes and its types don't.
+	Version string
+
+	// Memory keeps the streams in the server's memory instead of on disk: they end with the server.
+	Memory bool
+
+	// Replicas is on how many servers of a cluster the streams are. 0: 1.
+	Replicas int
+
+	// MaxTasks and MaxBytes bound the stream of a task's waiting and running tasks. When it is full, Do returns
+	// pool.ErrQueueFull. 0: no limit but the server's.
+	MaxTasks, MaxBytes int64
+
+	// AckWait is after how long without a sign of life from its Serve a task goes to another one. The last Serve that starts
+	// sets it for all of its task. 0: 30 s. At least 1 s.
+	AckWait time.Duration
+
+	// MaxStarts is how often a task is started on workers that die under it. 0: 5.
+	MaxStarts int
+
+	// Lease is how long a client may be away before its tasks are cancelled. 0: 1 min. At least 3 s.
+	Lease time.Duration
+
+	// NoWorker is how long nobody may serve a task that waits before its Do returns ErrNoWorker. 0: 30 s. Negative: for ever.
+	NoWorker time.Duration
+
+	// Window is how many arguments All has taken and not yet yielded, at most. 0: 256.
+	Window int
+
+	// MaxValue is the greatest size of an encoded argument or result, in bytes, that this side sends or takes. 0: 1 GiB.
+	MaxValue int
+
+	// Logger gets what no caller can be told: cancelled tasks of lost clients, dead letters, a server that doesn't answer.
+	// nil: none.
+	Logger *slog.Logger
+}
+
+func (o *Options) resolve() error {
+	if o.Prefix == "" {
+		o.Prefix = "gipc"
+	}
+	for token := range strings.SplitSeq(o.Prefix, ".") {
+		if token == "" || escape(token) != token {
+			return fmt.Errorf("Options.Prefix is %q: it must consist of letters, digits, - and _, with single dots between", o.Prefix)
+		}
+	}
+	def(&o.AckWait, 30*time.Second)
+	def(&o.MaxStarts, 5)
+	def(&o.Lease, time.Minute)
+	def(&o.NoWorker, 30*time.Second)
+	def(&o.Window, 256)
+	def(&o.MaxValue, 1<<30)
+	def(&o.Replicas, 1)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case o.AckWait < time.Second:
+		return fmt.Errorf("Options.AckWait is %v, less than 1 s", o.AckWait)
+	case o.Lease < 3*time.Second:
+		return fmt.Errorf("Options.Lease is %v, less than 3 s", o.Lease)
+	case o.MaxStarts < 0, o.Window < 0, o.MaxValue < 0, o.Replicas < 0, o.MaxTasks < 0, o.MaxBytes < 0:
+		return errors.New("a number in Options is negative: of these only NoWorker may be")
+	}
+	return nil
+}
+
+// def gives an option its default.
+func def[T comparable](option *T, value T) {
+	var zero T
+	if *option == zero {
+		*option = value
+	}
+}
+
+func (o *Options) storage() jetstream.StorageType {
+	if o.Memory {
+		return jetstream.MemoryStorage
+	}
+	return jetstream.FileStorage
+}

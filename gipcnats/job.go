@@ -1,0 +1,333 @@
+package gipcnats
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/pool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// resultTime is how long a result outlives its client's lease: until it is fetched, behind a server's restart too.
+const resultTime = time.Minute
+
+// job is a task that this Serve has.
+type job struct {
+	id     id
+	task   taskMessage
+	data   []byte // the whole message
+	since  time.Time
+	starts int // before this one
+	record startsRecord
+	ctx    context.Context // of the task
+	cancel context.CancelCauseFunc
+
+	msg jetstream.Msg // the latest delivery. The server's mutex guards it
+}
+
+// startsRecord is what is known of a task's starts. There is none as long as a task was delivered once.
+type startsRecord struct {
+	Starts int
+	Last   *workerFailure // how the last worker died, if it was seen
+}
+
+// errGone is the cause of a cancelled task's ctx.
+var errGone = errors.New("its caller does not wait for it any more")
+
+// run does everything about one delivery.
+func (s *server) run(m jetstream.Msg) {
+	j := s.admit(m)
+	if j == nil {
+		s.count(&s.preparing, -1)
+		return
+	}
+	defer s.leave(j)
+	o := s.prepare(j)
+	s.count(&s.preparing, -1)
+	if o == nil {
+		arg := j.task.arg
+		j.task.arg = nil
+		did := s.do(j.ctx, arg)
+		o = &did
+	}
+	s.count(&s.storing, 1)
+	s.lookAgain() // the Pool has room again
+	s.settle(j, o)
+	s.count(&s.storing, -1)
+}
+
+func (s *server) count(n *int, by int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*n += by
+}
+
+// admit makes a job of a delivery, or settles it: one that is for a task which runs here already, has run, or was cancelled.
+func (s *server) admit(m jetstream.Msg) *job {
+	id := idOf(m.Subject())
+	task, err := parseTask(m.Data())
+	if err != nil {
+		s.opts.Logger.Warn("gipcnats: a message that is no task is dropped", "subject", m.Subject(), "error", err)
+		s.said(id, m.TermWithReason(err.Error()))
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j := s.running[id]; j != nil {
+		j.msg = m // the server had not heard of it for too long
+		return nil
+	}
+	if s.finished.has(id) || s.cancelled.has(id) {
+		s.said(id, m.Ack())
+		return nil
+	}
+	j := &job{id: id, task: task, data: m.Data(), since: time.Now(), msg: m}
+	ctx, cancel := context.WithCancelCause(s.work)
+	j.ctx, j.cancel = ctx, cancel
+	if task.left > 0 {
+		bounded, release := context.WithTimeout(ctx, task.left)
+		j.ctx, j.cancel = bounded, func(cause error) { cancel(cause); release() }
+	}
+	s.running[id] = j
+	return j
+}
+
+func (s *server) leave(j *job) {
+	j.cancel(nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.running, j.id)
+}
+
+// said notes that an answer to the server could not be sent. The task is delivered again then.
+func (s *server) said(id id, err error) {
+	if err != nil {
+		s.opts.Logger.Debug("gipcnats: the server is not told", "task", s.name, "id", id.String(), "error", err)
+	}
+}
+
+// delivery returns the latest delivery of a job.
+func (s *server) delivery(j *job) jetstream.Msg {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return j.msg
+}
+
+func deliveries(m jetstream.Msg) uint64 {
+	meta, err := m.Metadata()
+	if err != nil {
+		return 1
+	}
+	return meta.NumDelivered
+}
+
+// prepare does what comes before a start: is the task wanted, may it start, where is its argument. It returns what becomes of a
+// task that doesn't start.
+func (s *server) prepare(j *job) *outcome {
+	if s.leaseEnded(j.id.client, j.task.lease) {
+		return &outcome{cancelled: true}
+	}
+	if deliveries(j.msg) > 1 {
+		if !s.isWanted(j.id) {
+			return &outcome{cancelled: true}
+		}
+		if err := s.readStarts(j); err != nil {
+			return &outcome{back: err}
+		}
+		if j.starts >= s.opts.MaxStarts {
+			return &outcome{result: s.condemn(j, j.starts)}
+		}
+		if err := s.writeStarts(j, j.starts+1); err != nil {
+			return &outcome{back: err}
+		}
+	}
+	if !j.task.large {
+		return nil
+	}
+	arg, err := s.getValue(j.ctx, s.task(s.kind, j.id))
+	j.task.arg = arg
+	switch {
+	case err == nil:
+		return nil
+	case j.ctx.Err() != nil:
+		return &outcome{cancelled: true}
+	case errors.Is(err, errNoValue):
+		return &outcome{result: newResult(resultLost)}
+	}
+	return &outcome{result: resultOf(resultRefused, newFailure(err))}
+}
+
+// settle tells the server, and by it the client, what became of a task.
+func (s *server) settle(j *job, o *outcome) {
+	if o.worker != nil {
+		starts := j.starts + o.worker.Starts
+		failure := newWorkerFailure(o.worker, starts)
+		j.record.Last = &failure
+		if err := s.writeStarts(j, starts); err != nil {
+			s.opts.Logger.Warn("gipcnats: a start is not noted", "task", s.name, "id", j.id.String(), "error", err)
+		}
+		if starts < s.opts.MaxStarts {
+			s.said(j.id, s.delivery(j).Nak())
+			return
+		}
+		o = &outcome{result: s.condemn(j, starts)}
+	}
+	switch {
+	case o.back != nil:
+		s.refuse(j, o.back)
+	case o.cancelled && s.work.Err() != nil: // the connection is closed: another Serve gets it
+	case o.cancelled:
+		s.finish(j)
+	case o.result != nil:
+		if err := s.store(j, o.result); err != nil {
+			s.opts.Logger.Error("gipcnats: a result is not stored, its task runs again", "task", s.name, "id", j.id.String(), "error", err)
+			s.said(j.id, s.delivery(j).NakWithDelay(s.opts.AckWait))
+			return
+		}
+		s.finish(j)
+	}
+}
+
+// finish acknowledges a task that has a result, or needs none, and deletes what belongs to it.
+func (s *server) finish(j *job) {
+	m := s.delivery(j)
+	s.said(j.id, m.Ack())
+	s.mu.Lock()
+	s.finished.add(j.id)
+	s.mu.Unlock()
+	if j.task.large {
+		s.drop(s.task(s.kind, j.id))
+	}
+	if j.record.Starts > 0 || deliveries(m) > 1 {
+		s.purge(s.state, s.starts(j.id))
+	}
+}
+
+// store puts the result into its stream. It tries until the connection is closed.
+func (s *server) store(j *job, message []byte) error {
+	subject := s.result(j.id)
+	if !s.inline(len(message)) {
+		if err := s.putValue(s.work, s.resultStream(), subject, message[resultHead:]); err != nil {
+			return err
+		}
+		message = message[:resultHead]
+		message[2] = flagLarge
+	}
+	for {
+		_, err := s.publish(s.work, &nats.Msg{Subject: subject, Data: message}, j.id.String(), jetstream.WithMsgTTL(j.task.lease+resultTime))
+		if !errors.Is(err, errFull) {
+			return err
+		}
+		if err := sleep(s.work, lastPause); err != nil {
+			return err
+		}
+	}
+}
+
+// refuse gives a task back that was not started.
+func (s *server) refuse(j *job, why error) {
+	if errors.Is(why, pool.ErrClosed) {
+		s.stop(pool.ErrClosed)
+	}
+	s.opts.Logger.Debug("gipcnats: a task goes back to the queue", "task", s.name, "id", j.id.String(), "error", why)
+	if err := s.writeStarts(j, j.starts); err != nil {
+		s.opts.Logger.Debug("gipcnats: that it was not started is not noted", "id", j.id.String(), "error", err)
+	}
+	s.said(j.id, s.delivery(j).NakWithDelay(time.Second))
+}
+
+// handBack gives a delivery back that nobody has looked at.
+func (s *server) handBack(m jetstream.Msg, delay time.Duration) {
+	j := &job{id: idOf(m.Subject()), msg: m}
+	err := error(nil)
+	if deliveries(m) > 1 {
+		err = s.readStarts(j)
+	}
+	if err == nil {
+		err = s.writeStarts(j, j.starts)
+	}
+	s.said(j.id, err)
+	s.said(j.id, m.NakWithDelay(delay))
+}
+
+// readStarts finds out how often a task was started. Of a task that was delivered before and has no record, the one delivery
+// was a start, as far as anybody knows.
+func (s *server) readStarts(j *job) error {
+	m, err := latest(s.work, s.state, s.starts(j.id))
+	if err != nil {
+		return err
+	}
+	j.starts = 1
+	if m != nil {
+		if err := decode(gipc.CBOR[startsRecord]{}, m.Data, &j.record); err != nil {
+			return err
+		}
+		j.starts = j.record.Starts
+	}
+	return nil
+}
+
+func (s *server) writeStarts(j *job, starts int) error {
+	j.record.Starts = starts
+	b, err := gipc.CBOR[startsRecord]{}.Append(nil, j.record)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(s.work, answerTime)
+	defer cancel()
+	_, err = s.js.PublishMsg(ctx, &nats.Msg{Subject: s.starts(j.id), Data: b})
+	return err
+}
+
+// condemn puts a task that was started often enough among the dead letters. It returns the result for its Do.
+func (s *server) condemn(j *job, starts int) []byte {
+	failure := lostMachines(s.name, starts)
+	if j.record.Last != nil {
+		failure = *j.record.Last
+		failure.Starts = starts
+	}
+	reason := errMachine.Error()
+	if e, err := failure.error(s.name); err == nil {
+		reason = e.Error()
+	}
+	s.opts.Logger.Error("gipcnats: a task goes to the dead letters", "task", s.name, "id", j.id.String(), "starts", starts, "reason", reason)
+	letter := nats.NewMsg(s.dead(s.kind, j.id))
+	letter.Data = j.data
+	letter.Header.Set("Gipc-Task", oneLine(s.name))
+	letter.Header.Set("Gipc-Starts", strconv.Itoa(starts))
+	letter.Header.Set("Gipc-Reason", oneLine(reason))
+	_, err := s.publish(s.work, letter, "dead "+j.id.String())
+	if err == nil && j.task.large {
+		err = s.moveValue(s.work, s.task(s.kind, j.id), s.deadStream(), letter.Subject)
+	}
+	if err != nil {
+		s.opts.Logger.Error("gipcnats: a dead letter is not stored", "task", s.name, "id", j.id.String(), "error", err)
+	}
+	return resultOf(resultWorker, failure)
+}
+
+// oneLine makes a header's value of any text.
+func oneLine(text string) string {
+	const most = 1 << 10
+	text = strings.Join(strings.Fields(text), " ")
+	return strings.ToValidUTF8(text[:min(len(text), most)], "")
+}
+
+// isWanted asks the client of a task that was delivered before whether it has its result by now. A client that doesn't answer
+// is alive for as long as its lease.
+func (s *server) isWanted(id id) bool {
+	n, err := strconv.ParseUint(id.number, 10, 64)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(s.work, answerTime)
+	defer cancel()
+	reply, err := s.nc.RequestWithContext(ctx, s.wanted(id.client), binary.BigEndian.AppendUint64(nil, n))
+	return err != nil || len(reply.Data) != 1 || reply.Data[0] != 0
+}

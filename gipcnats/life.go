@@ -1,0 +1,137 @@
+package gipcnats
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// signsOfLife tells the server three times in AckWait which tasks run here, so that they are not given to others.
+func (s *server) signsOfLife(ctx context.Context) {
+	for sleep(ctx, s.opts.AckWait/3) == nil {
+		for _, j := range s.all(0) {
+			s.said(j.id, s.delivery(j).InProgress())
+		}
+	}
+}
+
+// looking cancels tasks that nobody waits for any more: whose client is gone, or that are not in their stream any more,
+// because they were cancelled and the message that says so was lost, or because somebody else has finished them.
+func (s *server) looking(ctx context.Context) {
+	for sleep(ctx, s.opts.AckWait/3) == nil {
+		for _, j := range s.all(s.opts.AckWait / 3) {
+			if s.leaseEnded(j.id.client, j.task.lease) {
+				j.cancel(errGone)
+				continue
+			}
+			if m, err := latest(ctx, s.tasks, s.task(s.kind, j.id)); err == nil && m == nil {
+				j.cancel(errGone)
+			}
+		}
+	}
+}
+
+// all returns the tasks that have been here for so long.
+func (s *server) all(age time.Duration) []*job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var jobs []*job
+	for _, j := range s.running {
+		if time.Since(j.since) >= age {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs
+}
+
+// cancelOne cancels a task that a client gives up. One that is not here may be on its way.
+func (s *server) cancelOne(m *nats.Msg) {
+	id := idOf(string(m.Data))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j := s.running[id]; j != nil {
+		j.cancel(errGone)
+	} else {
+		s.cancelled.add(id)
+	}
+}
+
+// lease is what this Serve knows of a client's.
+type lease struct {
+	seen    time.Time // when it was there
+	missing time.Time // since when it is not; zero if it is
+	epoch   uint64    // the count of reconnects at that time
+}
+
+// leaseEnded says whether a client is gone, and deletes its tasks then. A lease that isn't there must be missing for as long
+// again, while the connection holds: when a server comes back, the clients must renew first what has ended in the meantime.
+func (s *server) leaseEnded(client string, length time.Duration) bool {
+	now := time.Now()
+	s.mu.Lock()
+	l := s.leases[client]
+	if l == nil {
+		s.forgetLeases(now)
+		l = &lease{}
+		s.leases[client] = l
+	}
+	fresh := now.Sub(l.seen) < length/3
+	s.mu.Unlock()
+	if fresh {
+		return false
+	}
+	m, err := latest(s.work, s.state, s.lease(client))
+	if err != nil {
+		return false
+	}
+	epoch := s.nc.Stats().Reconnects
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case m != nil:
+		*l = lease{seen: now}
+		return false
+	case l.missing.IsZero() || l.epoch != epoch:
+		l.missing, l.epoch = now, epoch
+		return false
+	case now.Sub(l.missing) < length:
+		return false
+	}
+	s.opts.Logger.Warn("gipcnats: a client is gone, its tasks are cancelled", "task", s.name, "client", client)
+	go s.purge(s.tasks, s.task(s.kind, id{client, "*"}))
+	return true
+}
+
+// forgetLeases keeps the table small. The caller holds the mutex.
+func (s *server) forgetLeases(now time.Time) {
+	if len(s.leases) < 1024 {
+		return
+	}
+	for client, l := range s.leases {
+		if l.missing.IsZero() && now.Sub(l.seen) > time.Minute {
+			delete(s.leases, client)
+		}
+	}
+}
+
+// recent remembers ids for about age, some thousands at most.
+type recent struct {
+	age        time.Duration
+	young, old map[id]struct{}
+	turned     time.Time
+}
+
+const maxRecent = 8192
+
+func (r *recent) add(i id) {
+	if now := time.Now(); r.young == nil || len(r.young) >= maxRecent || now.Sub(r.turned) > r.age {
+		r.young, r.old, r.turned = map[id]struct{}{}, r.young, now
+	}
+	r.young[i] = struct{}{}
+}
+
+func (r *recent) has(i id) bool {
+	_, young := r.young[i]
+	_, old := r.old[i]
+	return young || old
+}

@@ -1,0 +1,323 @@
+package gipcnats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/pool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Serve takes tasks from the queue and runs them on p, one for each task that p would start at once, until ctx ends. Then it
+// takes no more, waits until those that it has are finished and their results stored, and returns nil. Closing p, or the
+// connection, cuts that short. Serve closes neither.
+//
+// Serve returns an error if the options make no sense, if the streams can't be opened, when the connection is closed, and
+// when p is. A server that is away for a while, a worker that dies, a pool that can't start workers end nothing.
+//
+// Any number of Serves may run for one task, in one program or many. What is done with p besides takes its share of p's
+// workers.
+func Serve[A, R any](ctx context.Context, nc *nats.Conn, p *pool.Pool[A, R], opts *Options) error {
+	if p == nil {
+		panic("gipcnats: Serve got no Pool")
+	}
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	name := p.Task().Name()
+	err := o.resolve()
+	if err == nil {
+		var s *server
+		s, err = newServer(ctx, nc, kindOfTask(p.Task(), o.Version), name, o)
+		if err == nil {
+			s.do = runner(p, o.MaxValue)
+			s.free = p.Available
+			s.stuck = func() bool {
+				stats := p.Stats()
+				return stats.Running == 0 && stats.Waiting == 0
+			}
+			err = s.serve()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("gipcnats: serve task %s: %w", name, err)
+	}
+	return nil
+}
+
+// outcome is what became of a task on the Pool. One field is set.
+type outcome struct {
+	result    []byte            // a message for its Do
+	worker    *pool.WorkerError // its worker died
+	back      error             // it was not started, and why
+	cancelled bool
+}
+
+// runner returns what runs a task, given its encoded argument.
+func runner[A, R any](p *pool.Pool[A, R], maxValue int) func(ctx context.Context, arg []byte) outcome {
+	t := p.Task()
+	return func(ctx context.Context, arg []byte) outcome {
+		var a A
+		if err := decode(t.ArgCodec(), arg, &a); err != nil {
+			return outcome{result: resultOf(resultFailed, newFailure(err))}
+		}
+		value, err := p.Do(ctx, a)
+		if err != nil {
+			return failed(ctx, err)
+		}
+		b, err := encode(t.ResultCodec(), newResult(resultValue), value)
+		if size := len(b) - resultHead; err == nil && size > maxValue {
+			err = &gipc.TooLargeError{Size: uint64(size), Limit: maxValue}
+		}
+		if err != nil {
+			return outcome{result: resultOf(resultFailed, newFailure(err))}
+		}
+		return outcome{result: b}
+	}
+}
+
+// failed says what becomes of a task for which the Pool has this error.
+func failed(ctx context.Context, err error) outcome {
+	var task *pool.TaskError
+	var worker *pool.WorkerError
+	var start *pool.StartError
+	switch {
+	case errors.As(err, &task):
+		return outcome{result: resultOf(resultFailed, newFailure(task.Err))}
+	case errors.As(err, &worker):
+		return outcome{worker: worker}
+	case errors.As(err, &start), errors.Is(err, pool.ErrQueueFull), errors.Is(err, pool.ErrClosed):
+		return outcome{back: err}
+	case errors.Is(err, pool.ErrTimeout):
+		return outcome{result: newResult(resultTimeout)}
+	case ctx.Err() != nil:
+		return outcome{cancelled: true}
+	}
+	return outcome{result: resultOf(resultRefused, newFailure(err))}
+}
+
+// server is one Serve, without its types.
+type server struct {
+	*broker
+	kind  kindOf
+	name  string // of the task, for people
+	tasks jetstream.Stream
+	state jetstream.Stream
+
+	do    func(ctx context.Context, arg []byte) outcome
+	free  func() int  // how many tasks the Pool would start at once
+	stuck func() bool // the Pool has nothing to do: if none is free, its workers don't start
+
+	ctx  context.Context // ends with Serve's, or for err: no more tasks are taken
+	stop context.CancelCauseFunc
+	work context.Context // that of the tasks: ends with the connection
+	cut  context.CancelFunc
+	wake chan struct{} // has room for one: look again how many tasks to pull
+	jobs sync.WaitGroup
+
+	mu        sync.Mutex
+	consumer  jetstream.Consumer          // nil: to be made
+	idle      []jetstream.MessagesContext // without a pull under way
+	pulling   int                         // pulls under way
+	preparing int                         // tasks that have come, and are not on the Pool yet
+	storing   int                         // tasks that have left the Pool, and are not settled yet
+	running   map[id]*job
+	finished  recent
+	cancelled recent
+	leases    map[string]*lease
+}
+
+func newServer(ctx context.Context, nc *nats.Conn, kind kindOf, name string, o Options) (*server, error) {
+	b, err := newBroker(nc, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{
+		broker: b, kind: kind, name: name, wake: make(chan struct{}, 1), running: map[id]*job{}, leases: map[string]*lease{},
+		finished: recent{age: 2 * o.AckWait}, cancelled: recent{age: 2 * o.AckWait},
+	}
+	if s.tasks, err = b.openTasks(ctx, kind); err != nil {
+		return nil, err
+	}
+	if s.state, err = b.openState(ctx); err != nil {
+		return nil, err
+	}
+	if _, err = b.openResults(ctx); err != nil {
+		return nil, err
+	}
+	if _, err = b.openDead(ctx); err != nil {
+		return nil, err
+	}
+	s.ctx, s.stop = context.WithCancelCause(ctx)
+	s.work, s.cut = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.openConsumer(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// serve takes tasks until ctx ends, and finishes them.
+func (s *server) serve() error {
+	defer s.cut()
+	defer s.stop(nil)
+	cancels, err := s.nc.Subscribe(s.names.cancel(s.kind), s.cancelOne)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cancels.Unsubscribe() }()                                                      // of a connection that may be closed
+	asked, err := s.nc.QueueSubscribe(s.who(s.kind), "who", func(m *nats.Msg) { _ = m.Respond(nil) }) // who asks asks again
+	if err != nil {
+		return err
+	}
+	defer func() { _ = asked.Unsubscribe() }()
+	for _, run := range []func(context.Context){s.signsOfLife, s.looking, s.sweeping} {
+		go run(s.work)
+	}
+	s.pull()
+	s.jobs.Wait()
+	if cause := context.Cause(s.ctx); errors.Is(cause, nats.ErrConnectionClosed) || errors.Is(cause, pool.ErrClosed) {
+		return cause
+	}
+	return nil
+}
+
+// pull asks for a task for each that the Pool would start at once, until ctx ends.
+func (s *server) pull() {
+	ticker := time.NewTicker(100 * time.Millisecond) // for what others do with the Pool
+	defer ticker.Stop()
+	for s.ctx.Err() == nil {
+		for range s.room() {
+			s.jobs.Go(s.pullOne)
+		}
+		select {
+		case <-s.wake:
+		case <-ticker.C:
+			if s.nc.IsClosed() {
+				s.stop(nats.ErrConnectionClosed)
+				s.cut()
+			}
+		case <-s.ctx.Done():
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, it := range s.idle {
+		it.Stop()
+	}
+}
+
+const maxStoring = 256 // results that wait to be stored, before no more tasks are taken
+
+// room says how many more pulls there should be, and counts them. If no worker can be started, one task at a time is taken:
+// the Pool tries again with it.
+func (s *server) room() int {
+	n, stuck := s.free(), s.stuck()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n -= s.pulling + s.preparing
+	if n <= 0 && stuck && s.pulling+s.preparing+len(s.running) == 0 {
+		n = 1
+	}
+	if s.storing > maxStoring {
+		n = 0
+	}
+	n = max(n, 0)
+	s.pulling += n
+	return n
+}
+
+func (s *server) lookAgain() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// pullOne gets one task and runs it.
+func (s *server) pullOne() {
+	m, err := s.next()
+	s.mu.Lock()
+	s.pulling--
+	if err == nil {
+		s.preparing++
+	}
+	s.mu.Unlock()
+	if err == nil {
+		s.run(m)
+	} else if s.ctx.Err() == nil {
+		s.opts.Logger.Debug("gipcnats: no task, trying again", "task", s.name, "error", err)
+		_ = sleep(s.ctx, lastPause)
+	}
+	s.lookAgain()
+}
+
+// next waits for a task. An iterator asks the server for one task at each Next, and for none besides.
+func (s *server) next() (jetstream.Msg, error) {
+	it, err := s.iterator()
+	if err != nil {
+		return nil, err
+	}
+	m, err := it.Next(jetstream.NextContext(s.ctx))
+	s.mu.Lock()
+	if err == nil && s.ctx.Err() == nil {
+		s.idle = append(s.idle, it)
+		s.mu.Unlock()
+		return m, nil
+	}
+	if s.ctx.Err() == nil {
+		s.consumer = nil // it may be gone
+	}
+	s.mu.Unlock()
+	s.giveBack(it, m)
+	if err == nil {
+		err = s.ctx.Err()
+	}
+	return nil, err
+}
+
+// giveBack stops an iterator. What the server has sent in the meantime goes back to it.
+func (s *server) giveBack(it jetstream.MessagesContext, m jetstream.Msg) {
+	it.Drain()
+	for {
+		if m != nil {
+			s.handBack(m, 0)
+		}
+		var err error
+		if m, err = it.Next(); err != nil {
+			return
+		}
+	}
+}
+
+func (s *server) iterator() (jetstream.MessagesContext, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.idle); n > 0 {
+		it := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		return it, nil
+	}
+	if s.consumer == nil {
+		if err := s.openConsumer(); err != nil {
+			return nil, err
+		}
+	}
+	return s.consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+}
+
+// openConsumer makes the consumer that all Serves of the task share. Its end, long after the last of them, costs no task.
+func (s *server) openConsumer() (err error) {
+	ctx, cancel := context.WithTimeout(s.ctx, answerTime)
+	defer cancel()
+	s.consumer, err = s.tasks.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+		Durable: s.kind.print, FilterSubject: s.task(s.kind, id{"*", "*"}), AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: s.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1, InactiveThreshold: stateAge, Replicas: s.opts.Replicas, MemoryStorage: s.opts.Memory,
+	})
+	return err
+}
