@@ -34,13 +34,7 @@ func (p *Process) begin(ctx context.Context, first hello, args []byte) error {
 	defer close(p.told)
 	sendCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() { // a child may end, or refuse, while it is still being told
-		select {
-		case <-p.child.Exited():
-			cancel()
-		case <-sendCtx.Done():
-		}
-	}()
+	defer context.AfterFunc(p.child.Alive(), cancel)() // a child may end, or refuse, while it is still being told
 	err := p.control.send(sendCtx, first)
 	if err == nil {
 		err = p.control.w.Put(sendCtx, args)

@@ -93,7 +93,7 @@ func TestEndOfAChildWaitsForSpawn(t *testing.T) {
 	child, err := s.startProcess()
 	test.Check(t, err)
 	p := serve(ctx, child, &s.opts)
-	test.Check(t, p.group.Wait())
+	<-child.Served().Done() // the group has ended
 	select {
 	case <-p.done:
 		t.Error("it has ended for good")

@@ -90,7 +90,7 @@ func (c *childSide) serve() {
 		}
 	}
 	c.cancel(proc.ErrParentGone)
-	close(proc.Orphaned)
+	proc.Orphan()
 	time.Sleep(grace)
 	proc.ExitWithGroup(exitNoParent)
 }
@@ -109,7 +109,7 @@ func (c *childSide) run() {
 	var b beginning
 	select {
 	case b = <-c.began:
-	case <-proc.Orphaned:
+	case <-proc.Parent.Done():
 		os.Exit(exitNoParent)
 	}
 	call, refused := c.prepare(b)
@@ -147,7 +147,7 @@ func (c *childSide) awaitRun() bool {
 	select {
 	case <-c.mayRun:
 		return true
-	case <-proc.Orphaned:
+	case <-proc.Parent.Done():
 		return false
 	}
 }
