@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-gipc/gipc/internal/logs"
+	"github.com/go-gipc/gipc/internal/pack"
 	"github.com/go-gipc/gipc/internal/proc"
 	"github.com/go-gipc/gipc/internal/remote"
 	"github.com/go-gipc/gipc/internal/unwind"
@@ -58,7 +59,8 @@ type childSide struct {
 // beginning is what the child is told to do.
 type beginning struct {
 	hello
-	args []byte
+	args       []byte
+	unreadable error // of what follows the first fields of hello
 }
 
 func newChildSide(in *proc.Inherited) *childSide {
@@ -97,10 +99,11 @@ func (c *childSide) serve() {
 
 func (c *childSide) receiveBeginning() (b beginning, err error) {
 	ctx := context.Background()
-	if err := c.control.receive(ctx, &b.hello); err != nil {
-		return b, err
+	first, err := c.control.r.Get(ctx)
+	if err == nil {
+		b.unreadable = pack.Parse(first, &b.hello)
+		b.args, err = c.control.r.Get(ctx)
 	}
-	b.args, err = c.control.r.Get(ctx)
 	return b, err
 }
 
@@ -155,13 +158,16 @@ func (c *childSide) awaitRun() bool {
 // tell sends a report. It says whether the parent is there to read it.
 func (c *childSide) tell(r report) bool {
 	r.Text = r.Text[:min(len(r.Text), maxText)]
-	return c.control.send(context.Background(), r) == nil
+	return c.control.send(context.Background(), &r) == nil
 }
 
 // prepare makes the entrypoint's call out of what the parent sent, or says why it can't be made.
 func (c *childSide) prepare(b beginning) (*call, *report) {
 	if (b.File == "" || b.File != proc.FileID()) && b.Build != proc.BuildID() {
 		return nil, &report{Refused: refusedBuild, Text: fmt.Sprintf("parent %q, child %q", b.Build, proc.BuildID())}
+	}
+	if b.unreadable != nil {
+		return nil, &report{Refused: refusedArgs, Text: b.unreadable.Error()}
 	}
 	entry, ok := lookupEntrypoint(b.Entrypoint)
 	if !ok {
@@ -189,6 +195,9 @@ func (c *childSide) prepare(b beginning) (*call, *report) {
 
 // outcome is the report of what the entrypoint returned. It is made before the ctx is cancelled for good.
 func (c *childSide) outcome(err error) report {
+	if err == nil {
+		return report{}
+	}
 	return report{Error: remote.Append(nil, err), Asked: c.ctx.Err() != nil && onlyCanceled(err)}
 }
 

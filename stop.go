@@ -65,7 +65,7 @@ func (p *Process) stopFor(reason error) {
 	deadline := time.Now().Add(p.grace)
 	sendCtx, cancel := context.WithDeadline(p.child.Served(), deadline)
 	defer cancel()
-	_ = p.control.send(sendCtx, order{Stop: true}) // a child that can't be asked is terminated
+	_ = p.control.send(sendCtx, &order{Stop: true}) // a child that can't be asked is terminated
 
 	if p.exitsWithin(time.Until(deadline) / 4 * 3) {
 		return
