@@ -130,8 +130,9 @@ func (c *childSide) run() {
 // may take long, and be cut short.
 func (c *childSide) end(call *call, err error) {
 	c.tell(c.outcome(err))
+	open := call.closeIdle(err == nil)
 	c.cancel(nil)
-	unsent := call.finish(c.giveUp, err == nil)
+	unsent := awaitClosed(open, err == nil, c.giveUp)
 	if unsent != nil && err == nil {
 		c.tell(c.outcome(unsent))
 	}
@@ -228,11 +229,9 @@ type call struct {
 	halves []half // that came with the arguments
 }
 
-// finish closes the ends that came with the arguments, so that what the entrypoint left in the buffers of its Writers is
-// sent. Readers come first: another process may wait for room in them. It blocks until the readers of the Writers have made
-// room, or are gone, or giveUp is closed: then it returns an error. Ends that have moved on are another process's.
-func (c *call) finish(giveUp <-chan struct{}, well bool) error {
-	var writers sync.WaitGroup
+// closeIdle closes the ends that came with the arguments, Readers first: another process may wait for room in them. It returns
+// those Writers whose closing may take a while. Ends that have moved on are another process's.
+func (c *call) closeIdle(well bool) (open []*wire.Outbound) {
 	for _, h := range c.halves {
 		if in, ok := h.(*wire.Inbound); ok {
 			_ = in.Close() // it may be closed, or moved
@@ -240,8 +239,24 @@ func (c *call) finish(giveUp <-chan struct{}, well bool) error {
 	}
 	for _, h := range c.halves {
 		if out, ok := h.(*wire.Outbound); ok {
-			writers.Go(func() { closeAndWait(out, well) })
+			_ = out.TryClose(well) // likewise, or in use
+			if !out.Ended() {
+				open = append(open, out)
+			}
 		}
+	}
+	return open
+}
+
+// awaitClosed closes Writers, so that what the entrypoint left in their buffers is sent. It blocks until their readers have made
+// room, or are gone, or giveUp is closed: then it returns an error.
+func awaitClosed(open []*wire.Outbound, well bool, giveUp <-chan struct{}) error {
+	if len(open) == 0 {
+		return nil
+	}
+	var writers sync.WaitGroup
+	for _, out := range open {
+		writers.Go(func() { closeAndWait(out, well) })
 	}
 	closed := make(chan struct{})
 	go func() { writers.Wait(); close(closed) }()
