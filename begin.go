@@ -34,14 +34,8 @@ func (p *Process) begin(ctx context.Context, first hello, args []byte) error {
 	defer close(p.told)
 	sendCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() { // a child may end, or refuse, while it is still being told
-		select {
-		case <-p.child.Exited():
-			cancel()
-		case <-sendCtx.Done():
-		}
-	}()
-	err := p.control.send(sendCtx, first)
+	defer context.AfterFunc(p.child.Alive(), cancel)() // a child may end, or refuse, while it is still being told
+	err := p.control.send(sendCtx, &first)
 	if err == nil {
 		err = p.control.w.Put(sendCtx, args)
 	}
@@ -60,7 +54,7 @@ func (p *Process) begin(ctx context.Context, first hello, args []byte) error {
 	}
 	runCtx, cancelRun := context.WithTimeout(p.child.Served(), endingTime) // there is room: the child has read all before
 	defer cancelRun()
-	return toldToRun(p.control.send(runCtx, order{Run: true}))
+	return toldToRun(p.control.send(runCtx, &order{Run: true}))
 }
 
 // toldToRun turns the error of sending the order to Run into begin's. An order of which a part is sent will arrive.

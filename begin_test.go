@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-gipc/gipc/internal/codec"
 	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/pack"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -28,8 +28,7 @@ func init() {
 func TestChildThatBreaksTheProtocolIsKilled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	tooMuch, err := codec.Append(nil, report{Text: strings.Repeat("x", maxReport)})
-	test.Check(t, err)
+	tooMuch := pack.Append(nil, &report{Text: strings.Repeat("x", maxReport)})
 	for name, text := range map[string]string{"nonsense": "\xff\xff", "nothing": "", "too much": string(tooMuch)} {
 		p := spawnIt(t, entryDeed, deedArgs{Do: "break protocol", Text: text}, nil)
 		err := p.Wait(ctx)
@@ -59,9 +58,7 @@ func TestWhatHasComeInTimeCounts(t *testing.T) {
 		in, out, err := fd.NewPipe(0)
 		test.Check(t, err)
 		c := newControl(in, out, maxReport)
-		text, err := codec.Append(nil, report{Asked: true})
-		test.Check(t, err)
-		test.Check(t, c.w.Put(t.Context(), text))
+		test.Check(t, c.send(t.Context(), &report{Asked: true}))
 		test.Check(t, receiveServed(over, c, &r))
 		if !r.Asked {
 			t.Fatalf("%+v", r)
@@ -93,7 +90,7 @@ func TestEndOfAChildWaitsForSpawn(t *testing.T) {
 	child, err := s.startProcess()
 	test.Check(t, err)
 	p := serve(ctx, child, &s.opts)
-	test.Check(t, p.group.Wait())
+	<-child.Served().Done() // the group has ended
 	select {
 	case <-p.done:
 		t.Error("it has ended for good")

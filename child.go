@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-gipc/gipc/internal/logs"
+	"github.com/go-gipc/gipc/internal/pack"
 	"github.com/go-gipc/gipc/internal/proc"
 	"github.com/go-gipc/gipc/internal/remote"
 	"github.com/go-gipc/gipc/internal/unwind"
@@ -58,7 +59,8 @@ type childSide struct {
 // beginning is what the child is told to do.
 type beginning struct {
 	hello
-	args []byte
+	args       []byte
+	unreadable error // of what follows the first fields of hello
 }
 
 func newChildSide(in *proc.Inherited) *childSide {
@@ -90,17 +92,18 @@ func (c *childSide) serve() {
 		}
 	}
 	c.cancel(proc.ErrParentGone)
-	close(proc.Orphaned)
+	proc.Orphan()
 	time.Sleep(grace)
 	proc.ExitWithGroup(exitNoParent)
 }
 
 func (c *childSide) receiveBeginning() (b beginning, err error) {
 	ctx := context.Background()
-	if err := c.control.receive(ctx, &b.hello); err != nil {
-		return b, err
+	first, err := c.control.r.Get(ctx)
+	if err == nil {
+		b.unreadable = pack.Parse(first, &b.hello)
+		b.args, err = c.control.r.Get(ctx)
 	}
-	b.args, err = c.control.r.Get(ctx)
 	return b, err
 }
 
@@ -109,7 +112,7 @@ func (c *childSide) run() {
 	var b beginning
 	select {
 	case b = <-c.began:
-	case <-proc.Orphaned:
+	case <-proc.Parent.Done():
 		os.Exit(exitNoParent)
 	}
 	call, refused := c.prepare(b)
@@ -127,8 +130,9 @@ func (c *childSide) run() {
 // may take long, and be cut short.
 func (c *childSide) end(call *call, err error) {
 	c.tell(c.outcome(err))
+	open := call.closeIdle(err == nil)
 	c.cancel(nil)
-	unsent := call.finish(c.giveUp, err == nil)
+	unsent := awaitClosed(open, err == nil, c.giveUp)
 	if unsent != nil && err == nil {
 		c.tell(c.outcome(unsent))
 	}
@@ -147,7 +151,7 @@ func (c *childSide) awaitRun() bool {
 	select {
 	case <-c.mayRun:
 		return true
-	case <-proc.Orphaned:
+	case <-proc.Parent.Done():
 		return false
 	}
 }
@@ -155,13 +159,16 @@ func (c *childSide) awaitRun() bool {
 // tell sends a report. It says whether the parent is there to read it.
 func (c *childSide) tell(r report) bool {
 	r.Text = r.Text[:min(len(r.Text), maxText)]
-	return c.control.send(context.Background(), r) == nil
+	return c.control.send(context.Background(), &r) == nil
 }
 
 // prepare makes the entrypoint's call out of what the parent sent, or says why it can't be made.
 func (c *childSide) prepare(b beginning) (*call, *report) {
 	if (b.File == "" || b.File != proc.FileID()) && b.Build != proc.BuildID() {
 		return nil, &report{Refused: refusedBuild, Text: fmt.Sprintf("parent %q, child %q", b.Build, proc.BuildID())}
+	}
+	if b.unreadable != nil {
+		return nil, &report{Refused: refusedArgs, Text: b.unreadable.Error()}
 	}
 	entry, ok := lookupEntrypoint(b.Entrypoint)
 	if !ok {
@@ -189,6 +196,9 @@ func (c *childSide) prepare(b beginning) (*call, *report) {
 
 // outcome is the report of what the entrypoint returned. It is made before the ctx is cancelled for good.
 func (c *childSide) outcome(err error) report {
+	if err == nil {
+		return report{}
+	}
 	return report{Error: remote.Append(nil, err), Asked: c.ctx.Err() != nil && onlyCanceled(err)}
 }
 
@@ -219,11 +229,9 @@ type call struct {
 	halves []half // that came with the arguments
 }
 
-// finish closes the ends that came with the arguments, so that what the entrypoint left in the buffers of its Writers is
-// sent. Readers come first: another process may wait for room in them. It blocks until the readers of the Writers have made
-// room, or are gone, or giveUp is closed: then it returns an error. Ends that have moved on are another process's.
-func (c *call) finish(giveUp <-chan struct{}, well bool) error {
-	var writers sync.WaitGroup
+// closeIdle closes the ends that came with the arguments, Readers first: another process may wait for room in them. It returns
+// those Writers whose closing may take a while. Ends that have moved on are another process's.
+func (c *call) closeIdle(well bool) (open []*wire.Outbound) {
 	for _, h := range c.halves {
 		if in, ok := h.(*wire.Inbound); ok {
 			_ = in.Close() // it may be closed, or moved
@@ -231,8 +239,24 @@ func (c *call) finish(giveUp <-chan struct{}, well bool) error {
 	}
 	for _, h := range c.halves {
 		if out, ok := h.(*wire.Outbound); ok {
-			writers.Go(func() { closeAndWait(out, well) })
+			_ = out.TryClose(well) // likewise, or in use
+			if !out.Ended() {
+				open = append(open, out)
+			}
 		}
+	}
+	return open
+}
+
+// awaitClosed closes Writers, so that what the entrypoint left in their buffers is sent. It blocks until their readers have made
+// room, or are gone, or giveUp is closed: then it returns an error.
+func awaitClosed(open []*wire.Outbound, well bool, giveUp <-chan struct{}) error {
+	if len(open) == 0 {
+		return nil
+	}
+	var writers sync.WaitGroup
+	for _, out := range open {
+		writers.Go(func() { closeAndWait(out, well) })
 	}
 	closed := make(chan struct{})
 	go func() { writers.Wait(); close(closed) }()

@@ -6,18 +6,18 @@ import (
 	"math"
 	"time"
 
-	"github.com/go-gipc/gipc/internal/codec"
 	"github.com/go-gipc/gipc/internal/fd"
 	"github.com/go-gipc/gipc/internal/limits"
+	"github.com/go-gipc/gipc/internal/pack"
 	"github.com/go-gipc/gipc/internal/remote"
 )
 
-// The control channel is two pipes between a parent and its child, with frames of CBOR. The parent sends a hello, then
-// the arguments as a frame of their own, then orders; its end of the pipe going away means that the parent is gone. The
-// child sends reports.
+// The control channel is two pipes between a parent and its child, with frames that package pack makes. The parent sends a
+// hello, then the arguments as a frame of their own, then orders; its end of the pipe going away means that the parent is gone.
+// The child sends reports.
 
-// hello is what the parent sends first. Its shape must stay readable for other versions of this package: they compare
-// the first two fields and refuse.
+// hello is what the parent sends first. Its first two fields must stay where they are: other versions of this package, which
+// may have others behind them, compare these two and refuse.
 type hello struct {
 	File       string // proc.FileID
 	Build      string // proc.BuildID
@@ -30,11 +30,63 @@ type hello struct {
 	Limits     *limits.Limits
 }
 
+func (h *hello) Fields(f *pack.Fields) {
+	pack.Text(f, &h.File)
+	pack.Text(f, &h.Build)
+	pack.Text(f, &h.Entrypoint)
+	pack.Int(f, &h.Grace)
+	pack.List(f, &h.Passed, func(p *passedEnd) { p.fields(f) })
+	pack.List(f, &h.FDs, func(n *uint64) { pack.Uint(f, n) })
+	pack.List(f, &h.Uses, func(n *int) { pack.Int(f, n) })
+	pack.Uint(f, &h.Log.Number)
+	pack.Int(f, &h.Log.Level)
+	limited := h.Limits != nil
+	pack.Bool(f, &limited)
+	if limited {
+		h.limits(f)
+	}
+}
+
+func (h *hello) limits(f *pack.Fields) {
+	if h.Limits == nil {
+		h.Limits = new(limits.Limits)
+	}
+	l := h.Limits
+	pack.Int(f, &l.Memory)
+	pack.Int(f, &l.CPU)
+	pack.Int(f, &l.Files)
+	pack.Int(f, &l.Processes)
+	pack.Int(f, &l.FileSize)
+	pack.Bool(f, &l.NoCore)
+	pack.Text(f, &l.Cgroup)
+}
+
+func (p *passedEnd) fields(f *pack.Fields) {
+	pack.Int(f, &p.Kind)
+	pack.Text(f, &p.Codec)
+	pack.Text(f, &p.Name)
+	s := &p.State
+	pack.Int(f, &s.MaxMessage)
+	pack.Int(f, &s.Buffer)
+	pack.Bool(f, &s.EndMark)
+	pack.Bool(f, &s.NonBlocking)
+	pack.List(f, &s.GivenBack, func(payload *[]byte) { pack.Text(f, payload) })
+	pack.Uint(f, &s.Skip)
+	pack.Text(f, &s.Unread)
+	pack.Bool(f, &s.Ended)
+}
+
 // order is what the parent sends later.
 type order struct {
 	Run  bool // the entrypoint: comes first, when the child has said that it is ready
 	Stop bool
 	Ping uint64 // the number of a question: answer with it as Pong; 0: none
+}
+
+func (o *order) Fields(f *pack.Fields) {
+	pack.Bool(f, &o.Run)
+	pack.Bool(f, &o.Stop)
+	pack.Uint(f, &o.Ping)
 }
 
 // report is what the child sends: that it is ready, or why it can't be, signs of life, and finally what its entrypoint
@@ -43,10 +95,20 @@ type report struct {
 	Ready   bool
 	Refused refusal
 	Text    string // details of the refusal
-	Error   []byte // what the entrypoint returned, as package remote encodes it
+	Error   []byte // what the entrypoint returned, as package remote encodes it; empty: nil
 	Asked   bool   // it was the error of the entrypoint's ctx, which had ended
 	Pong    uint64 // the answer to the Ping of that number, and nothing else
 	Serving bool   // the entrypoint called Ready, and nothing else
+}
+
+func (r *report) Fields(f *pack.Fields) {
+	pack.Bool(f, &r.Ready)
+	pack.Int(f, &r.Refused)
+	pack.Text(f, &r.Text)
+	pack.Text(f, &r.Error)
+	pack.Bool(f, &r.Asked)
+	pack.Uint(f, &r.Pong)
+	pack.Bool(f, &r.Serving)
 }
 
 type refusal int
@@ -80,20 +142,16 @@ const (
 	maxText   = remote.MaxText
 )
 
-func (c *control) send(ctx context.Context, message any) error {
-	b, err := codec.Append(nil, message)
-	if err != nil {
-		return err
-	}
-	return c.w.Put(ctx, b)
+func (c *control) send(ctx context.Context, m pack.Message) error {
+	return c.w.Put(ctx, pack.Append(nil, m))
 }
 
-func (c *control) receive(ctx context.Context, message any) error {
+func (c *control) receive(ctx context.Context, m pack.Message) error {
 	b, err := c.r.Get(ctx)
 	if err != nil {
 		return err
 	}
-	if err := codec.Decode(b, message); err != nil {
+	if err := pack.Parse(b, m); err != nil {
 		return fmt.Errorf("a message of %d bytes that can't be decoded: %v", len(b), err) // no io.EOF: that is the end of the channel
 	}
 	return nil

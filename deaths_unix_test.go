@@ -229,7 +229,7 @@ func init() {
 		if err := a.Out.Put(ctx, "up"); err != nil {
 			return err
 		}
-		<-proc.Orphaned
+		<-proc.Parent.Done()
 		return a.Out.Put(context.Background(), "orphaned")
 	})
 }

@@ -52,14 +52,13 @@ var (
 // Args travel as CBOR. Ends and files in them, in fields of their own type at any depth, move to the child. Register panics
 // if args can't be encoded, naming the field, and if the name is empty or taken.
 func Register[A any](name string, fn func(ctx context.Context, args A) error) *Entrypoint[A] {
-	switch err := cborArgs.Check(reflect.TypeFor[A]()); {
+	switch {
 	case name == "":
 		panic("gipc: Register: the entrypoint has no name")
 	case fn == nil:
 		panic("gipc: Register: entrypoint " + name + " has no function")
-	case err != nil:
-		panic(fmt.Sprintf("gipc: Register: arguments of entrypoint %s: %v", name, err))
 	}
+	checkArgs(name, reflect.TypeFor[A]())
 	entrypointsMu.Lock()
 	defer entrypointsMu.Unlock()
 	if _, taken := entrypoints[name]; taken {
@@ -74,6 +73,17 @@ func Register[A any](name string, fn func(ctx context.Context, args A) error) *E
 		return &call{fn: func(ctx context.Context) error { return fn(ctx, args) }, halves: halves}, err
 	}}
 	return &Entrypoint[A]{name: name}
+}
+
+// checkArgs panics if an entrypoint's arguments can't be encoded. In a child it doesn't look: the parent, which is the same
+// program, has got through its Registers, and a child that starts has better things to do.
+func checkArgs(name string, args reflect.Type) {
+	if inheritance != nil {
+		return
+	}
+	if err := cborArgs.Check(args); err != nil {
+		panic(fmt.Sprintf("gipc: Register: arguments of entrypoint %s: %v", name, err))
+	}
 }
 
 func lookupEntrypoint(name string) (entrypoint, bool) {

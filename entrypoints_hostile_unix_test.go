@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/go-gipc/gipc/internal/codec"
+	"github.com/go-gipc/gipc/internal/pack"
 )
 
 // What hostile children do: they are this program, and know how gipc talks to its children.
@@ -70,7 +70,7 @@ func init() {
 	// Signs of life without end.
 	addDeed("flood reports", func(ctx context.Context, a deedArgs) error {
 		for first := true; ; first = false {
-			if err := inheritance.control.send(context.Background(), report{Pong: 1, Serving: true}); err != nil {
+			if err := inheritance.control.send(context.Background(), &report{Pong: 1, Serving: true}); err != nil {
 				return err
 			}
 			if first {
@@ -83,13 +83,10 @@ func init() {
 	// N reports that are as large as one may be.
 	addDeed("large reports", func(ctx context.Context, a deedArgs) error {
 		r := report{Error: AppendRemoteError(nil, errors.New(strings.Repeat("x", 1<<10))), Text: strings.Repeat("x", maxReport)}
-		b, err := codec.Append(nil, r)
-		if err != nil {
-			return err
-		}
+		b := pack.Append(nil, &r)
 		r.Text = r.Text[len(b)-maxReport:]
 		for range a.N {
-			if err := inheritance.control.send(ctx, r); err != nil {
+			if err := inheritance.control.send(ctx, &r); err != nil {
 				return err
 			}
 		}

@@ -102,13 +102,16 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 
 // Those of this package travel under these names.
 func init() {
-	for name, err := range map[string]error{
-		"gipc.ErrClosed": ErrClosed, "gipc.ErrMoved": ErrMoved, "gipc.ErrLocked": ErrLocked, "gipc.ErrPeerClosed": ErrPeerClosed,
-		"gipc.ErrPartial": ErrPartial, "gipc.ErrFrame": ErrFrame, "gipc.ErrNotInitialized": ErrNotInitialized,
-		"gipc.ErrUnknownEntrypoint": ErrUnknownEntrypoint, "gipc.ErrVersionMismatch": ErrVersionMismatch,
-		"gipc.ErrNotReady": ErrNotReady, "gipc.ErrNotEntrypoint": ErrNotEntrypoint,
+	for _, known := range [...]struct {
+		name string
+		err  error
+	}{
+		{"ErrClosed", ErrClosed}, {"ErrMoved", ErrMoved}, {"ErrLocked", ErrLocked}, {"ErrPeerClosed", ErrPeerClosed},
+		{"ErrPartial", ErrPartial}, {"ErrFrame", ErrFrame}, {"ErrNotInitialized", ErrNotInitialized},
+		{"ErrUnknownEntrypoint", ErrUnknownEntrypoint}, {"ErrVersionMismatch", ErrVersionMismatch},
+		{"ErrNotReady", ErrNotReady}, {"ErrNotEntrypoint", ErrNotEntrypoint},
 	} {
-		RegisterError(name, err)
+		RegisterError("gipc."+known.name, known.err)
 	}
 }
 

@@ -199,8 +199,7 @@ func TestSpawnByAnOrphanIsToldAllBeforeItIsStopped(t *testing.T) {
 
 func init() {
 	addDeed("spawn as an orphan", func(ctx context.Context, a deedArgs) error {
-		proc.Orphaned = make(chan struct{})
-		close(proc.Orphaned)
+		proc.Orphan()
 		_, w, err := Pipe[string](nil)
 		if err != nil {
 			return err

@@ -31,13 +31,12 @@ type Process struct {
 	group   errgroup.Group
 	control *control
 
-	told   chan struct{} // closed when begin has told the child all it has to
-	asked  chan struct{} // closed to ask the child to stop
-	ask    sync.Once
-	ready  chan report   // the child's first report
-	done   chan struct{} // closed at the very end; then err is set
-	err    error
-	health *health
+	told     chan struct{} // closed when begin has told the child all it has to
+	stopping sync.Once     // begins to stop the child
+	ready    chan report   // the child's first report
+	done     chan struct{} // closed at the very end; then err is set
+	err      error
+	health   *health
 
 	reason error        // why the child was terminated from here; set only while it is not reaped
 	last   *remoteError // what the entrypoint returned, nil if that was nil; written by the group
@@ -48,23 +47,22 @@ func serve(ctx context.Context, child *proc.Child, opts *SpawnOptions) *Process 
 	p := &Process{
 		name: opts.Name, grace: opts.Grace, child: child,
 		control: newControl(child.Reports, child.Orders, maxReport),
-		told:    make(chan struct{}), asked: make(chan struct{}), done: make(chan struct{}),
+		told:    make(chan struct{}), done: make(chan struct{}),
 		ready: make(chan report, 1), health: newHealth(),
 	}
-	child.Serve(&p.group)
 	p.group.Go(p.readReports)
 	if child.Log != nil {
 		p.serveLog(ctx, opts.Logger)
 	}
-	go func() {
-		p.stopWhenTold(ctx)
+	letGo, letGoOfParent := p.stopWith(ctx), p.stopWith(proc.Parent)
+	child.Serve(&p.group, func(failure error) {
+		letGo()
+		letGoOfParent()
 		<-p.told // a child may do all it has to before begin knows that it could tell it
-		failure := p.group.Wait()
-		child.Release()
 		p.control.close()
 		p.err = p.exitError(failure)
 		close(p.done)
-	}()
+	})
 	return p
 }
 
@@ -94,6 +92,8 @@ func (p *Process) readReports() error {
 			p.ready <- r
 		case r.Pong > 0, r.Serving:
 			p.health.note(r)
+		case len(r.Error) == 0:
+			p.last = nil
 		default:
 			if p.last, err = parseRemote(r.Error, r.Asked); err != nil {
 				return p.broken(err)

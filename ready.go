@@ -16,7 +16,7 @@ func Ready(ctx context.Context) error {
 	c, ok := ctx.Value(entrypointKey{}).(*childSide)
 	err := ErrNotEntrypoint
 	if ok {
-		err = c.control.send(ctx, report{Serving: true})
+		err = c.control.send(ctx, &report{Serving: true})
 	}
 	return wrapError(ctx, "report", named("ready"), err)
 }
@@ -60,7 +60,7 @@ func (p *Process) Ping(ctx context.Context) error {
 	number, answered := p.health.ask()
 	if number > 0 {
 		// It never fills the pipe: there is one question at a time. It fails only where the child is ending.
-		_ = p.control.send(p.child.Served(), order{Ping: number})
+		_ = p.control.send(p.child.Served(), &order{Ping: number})
 	}
 	select {
 	case <-answered:

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/go-gipc/gipc/internal/proc"
 )
 
 // Stop ends the child and waits for its end. It asks the child over the control channel, and the entrypoint's ctx ends. If
@@ -21,7 +19,7 @@ import (
 // returns. In the unlikely case that even a kill doesn't end the child, it returns the ctx's error.
 func (p *Process) Stop(ctx context.Context) error {
 	p.mustBeSpawned()
-	p.ask.Do(func() { close(p.asked) })
+	p.beginStop(errAskedToStop)
 	select {
 	case <-p.done:
 	case <-ctx.Done():
@@ -38,21 +36,27 @@ func (p *Process) Stop(ctx context.Context) error {
 	return p.err
 }
 
-// stopWhenTold stops the child when there is a reason to: first it asks, then it terminates, then it kills. It
-// returns when the child is reaped, or is killed.
-func (p *Process) stopWhenTold(ctx context.Context) {
-	var reason error
-	select {
-	case <-p.child.Exited():
-		return
-	case <-p.asked:
-		reason = errors.New("asked to stop")
-	case <-ctx.Done():
-		reason = context.Cause(ctx)
-	case <-proc.Orphaned:
-		reason = proc.ErrParentGone
-	}
+var errAskedToStop = errors.New("asked to stop")
 
+// beginStop stops the child for that reason, in the group, unless it has ended or is being stopped.
+func (p *Process) beginStop(reason error) {
+	p.stopping.Do(func() {
+		p.child.Unreaped(func() { // so long the group has not ended
+			p.group.Go(func() error {
+				p.stopFor(reason)
+				return nil
+			})
+		})
+	})
+}
+
+// stopWith stops the child when ctx ends. The function that it returns lets go of ctx.
+func (p *Process) stopWith(ctx context.Context) (letGo func() bool) {
+	return context.AfterFunc(ctx, func() { p.beginStop(context.Cause(ctx)) })
+}
+
+// stopFor stops the child: first it asks, then it terminates, then it kills. It returns when the child is reaped, or is killed.
+func (p *Process) stopFor(reason error) {
 	select {
 	case <-p.told: // else the child would take the order for what begin tells it
 	case <-p.child.Exited():
@@ -61,7 +65,7 @@ func (p *Process) stopWhenTold(ctx context.Context) {
 	deadline := time.Now().Add(p.grace)
 	sendCtx, cancel := context.WithDeadline(p.child.Served(), deadline)
 	defer cancel()
-	_ = p.control.send(sendCtx, order{Stop: true}) // a child that can't be asked is terminated
+	_ = p.control.send(sendCtx, &order{Stop: true}) // a child that can't be asked is terminated
 
 	if p.exitsWithin(time.Until(deadline) / 4 * 3) {
 		return

@@ -84,7 +84,7 @@ func (s *Supervisor) do(f func()) bool {
 //
 // New panics if the options make no sense.
 func New(ctx context.Context, opts *Options) *Supervisor {
-	return newSupervisor(ctx, opts, surroundings{random: rand.Float64, orphaned: proc.Orphaned})
+	return newSupervisor(ctx, opts, surroundings{random: rand.Float64, orphaned: proc.Parent.Done()})
 }
 
 // What gipc has too, for Process.Stop and SpawnOptions.StartTimeout.

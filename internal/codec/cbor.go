@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/bits"
 	"reflect"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -24,7 +25,7 @@ func Append(dst []byte, v any) ([]byte, error) {
 func Encode(out *bytes.Buffer, v any) error {
 	value := reflect.ValueOf(v)
 	if !value.IsValid() {
-		return usual.enc.MarshalToBuffer(v, out)
+		return usual().enc.MarshalToBuffer(v, out)
 	}
 	of := value
 	if of.Kind() == reflect.Pointer && !of.IsNil() {
@@ -95,15 +96,18 @@ type mode struct {
 	dec cbor.DecMode
 }
 
+// They are made when they are first needed: a program, or its child, that doesn't need them starts the faster.
 var (
-	usual  = makeMode(cbor.TextMarshalerNone, cbor.TextUnmarshalerNone)
-	byText = makeMode(cbor.TextMarshalerTextString, cbor.TextUnmarshalerTextString) // of types that need it for a part
+	usual  = modeOf(cbor.TextMarshalerNone, cbor.TextUnmarshalerNone)
+	byText = modeOf(cbor.TextMarshalerTextString, cbor.TextUnmarshalerTextString) // of types that need it for a part
 )
 
-func makeMode(marshal cbor.TextMarshalerMode, unmarshal cbor.TextUnmarshalerMode) mode {
-	encoding, decoding := cborEncoding, cborDecoding
-	encoding.TextMarshaler, decoding.TextUnmarshaler = marshal, unmarshal
-	return mode{must(encoding.UserBufferEncMode()), must(decoding.DecMode())}
+func modeOf(marshal cbor.TextMarshalerMode, unmarshal cbor.TextUnmarshalerMode) func() *mode {
+	return sync.OnceValue(func() *mode {
+		encoding, decoding := cborEncoding, cborDecoding
+		encoding.TextMarshaler, decoding.TextUnmarshaler = marshal, unmarshal
+		return &mode{must(encoding.UserBufferEncMode()), must(decoding.DecMode())}
+	})
 }
 
 // Floats are written in their own width and with all their bits.

@@ -136,7 +136,7 @@ func plainAsLibrary[T any](t *testing.T, v T) {
 	if !IsPlain[T]() {
 		t.Fatalf("%T is not plain", v)
 	}
-	want, err := usual.enc.Marshal(v)
+	want, err := usual().enc.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func decodesAsLibrary[T any](t *testing.T, msg []byte) {
 		}
 		return
 	}
-	wantErr := usual.dec.Unmarshal(msg, &want)
+	wantErr := usual().dec.Unmarshal(msg, &want)
 	if fmt.Sprint(gotErr) != fmt.Sprint(wantErr) {
 		t.Errorf("%x into %T: error %v, the library's %v", msg, got, gotErr, wantErr)
 	}
@@ -201,11 +201,11 @@ func decodesAsLibrary[T any](t *testing.T, msg []byte) {
 	if wantErr != nil {
 		return
 	}
-	wantMsg, _ := usual.enc.Marshal(want)
-	if gotMsg, _ := usual.enc.Marshal(got); !bytes.Equal(gotMsg, wantMsg) {
+	wantMsg, _ := usual().enc.Marshal(want)
+	if gotMsg, _ := usual().enc.Marshal(got); !bytes.Equal(gotMsg, wantMsg) {
 		t.Errorf("%x into %T: got %v, the library gives %v", msg, got, got, want)
 	}
-	if plainMsg, _ := usual.enc.Marshal(plain); isPlain && !bytes.Equal(plainMsg, wantMsg) && fmt.Sprint(plain) != "NaN" {
+	if plainMsg, _ := usual().enc.Marshal(plain); isPlain && !bytes.Equal(plainMsg, wantMsg) && fmt.Sprint(plain) != "NaN" {
 		t.Errorf("%x into %T: as plain %v, the library gives %v", msg, got, plain, want)
 	}
 }

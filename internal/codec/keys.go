@@ -30,7 +30,7 @@ func checkKeys(m reflect.Value) error {
 			return err
 		}
 		var as any
-		if err := usual.dec.Unmarshal(msg, &as); err != nil {
+		if err := usual().dec.Unmarshal(msg, &as); err != nil {
 			return fmt.Errorf("a map's key of type %T: %w", key, err)
 		}
 		if as != nil && !reflect.ValueOf(as).Comparable() {

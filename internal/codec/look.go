@@ -121,12 +121,12 @@ func (l *look) tag(tag *cbor.Tag, depth int) error {
 		return err
 	}
 	if tag.Number <= 3 && tag.Content != nil {
-		msg, err := usual.enc.Marshal(tag)
+		msg, err := usual().enc.Marshal(tag)
 		if err != nil {
 			return err
 		}
 		var got any
-		if err := usual.dec.Unmarshal(msg, &got); err != nil {
+		if err := usual().dec.Unmarshal(msg, &got); err != nil {
 			return fmt.Errorf("tag %d around a %T: %w", tag.Number, tag.Content, err)
 		}
 	}

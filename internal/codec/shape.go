@@ -47,9 +47,9 @@ func shapeOf(t reflect.Type) *shape {
 	if known, ok := shapes.Load(t); ok {
 		return known.(*shape)
 	}
-	s := &shape{facts: gather(t, make(map[reflect.Type]bool)), own: ownFacts(t), memory: planReset(t), within: planWithin(t), inAny: untyped.Check(t), mode: &usual}
+	s := &shape{facts: gather(t, make(map[reflect.Type]bool)), own: ownFacts(t), memory: planReset(t), within: planWithin(t), inAny: untyped.Check(t), mode: usual()}
 	if s.facts&texts != 0 {
-		s.mode = &byText
+		s.mode = byText()
 	}
 	if t.Kind() == reflect.Struct && s.own == 0 && s.facts&watched != 0 {
 		for _, f := range CBOR.fields(t) {

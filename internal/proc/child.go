@@ -30,16 +30,21 @@ type Child struct {
 	limits *limits.Limits
 	stdio  stdio
 	crash  fd.End
-	served context.Context // ends DrainDelay after the child
+	group  *errgroup.Group // of what serves the child
+	alive  context.Context // ends when the child is reaped
+	exit   context.CancelFunc
+	served context.Context // ends DrainDelay later
 	cancel context.CancelFunc
-	exited chan struct{}
+
+	unwatch func()    // the crash pipe; nil if it is not watched
+	reading sync.Once // begins to read it
 
 	mu     sync.Mutex
 	job    job
 	reaped bool // the pid may belong to another process
 	doomed bool // what is left of the child's group ends with it
 
-	state  *os.ProcessState // written before exited is closed; nil if the OS didn't tell
+	state  *os.ProcessState // written before alive ends; nil if the OS didn't tell
 	report []byte           // of a crash; written by the group
 	events limits.Events    // likewise
 	drain  *time.Timer      // likewise: cancels served
@@ -48,45 +53,71 @@ type Child struct {
 func newChild(cmd *exec.Cmd, s *starting) *Child {
 	c := &Child{
 		Orders: s.pipes.orders, Reports: s.pipes.reports, Passed: s.passed, Log: s.pipes.log, LogNumber: s.logNumber,
-		cmd: cmd, pid: cmd.Process.Pid, limits: s.Limits, stdio: s.stdio, crash: s.pipes.crash, job: s.job, exited: make(chan struct{}),
+		cmd: &exec.Cmd{Process: cmd.Process, SysProcAttr: cmd.SysProcAttr}, // the rest, its Env above all, is needed no more
+		pid: cmd.Process.Pid, limits: s.Limits, stdio: s.stdio, crash: s.pipes.crash, job: s.job,
 	}
+	c.alive, c.exit = context.WithCancel(context.Background())
 	c.served, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
-// Serve starts, in group, all that serves the child: it is reaped, its output copied, its crash report read. Call it once,
-// and Release when the group has ended.
-func (c *Child) Serve(group *errgroup.Group) {
-	group.Go(c.reap)
-	group.Go(func() (err error) {
-		defer c.crash.Close()
-		defer context.AfterFunc(c.served, func() { _ = c.crash.SetReadDeadline(time.Now()) })()
-		var report crashReport
-		if err = report.readFrom(c.crash); errors.Is(err, os.ErrDeadlineExceeded) { // what has come until then, too
-			_ = c.crash.SetReadDeadline(time.Now().Add(DrainDelay / 10))
-			err = report.readFrom(c.crash)
-		}
-		c.report = report.bytes()
-		return ignoreDrained(err)
-	})
-	c.stdio.serve(group, c.served, c.exited)
+// Serve starts all that serves the child: in group its output is copied and its crash report read, and it is reaped when it has
+// ended. When group has ended, too, Serve calls ended with its error, on a goroutine of its own. What serves the child otherwise
+// may be added to group before, and in Unreaped. Call Serve once. The exported fields of c are the caller's to close.
+//
+// Where the system can tell, no goroutine waits for the child's end, or for its crash.
+func (c *Child) Serve(group *errgroup.Group, ended func(error)) {
+	c.group = group
+	c.stdio.serve(group, c.served, c.alive.Done())
+	var err error
+	if c.unwatch, err = watchPipe(c.crash, c.crashes); err != nil {
+		c.readCrash()
+	}
+	if watchExit(c.pid, func() { ended(c.end(true)) }) != nil {
+		go func() { ended(c.end(awaitExit(c.pid))) }()
+	}
 }
 
-// Release lets go of what serving the child needed, after the end of the group. The fields of c are the caller's to close.
-func (c *Child) Release() {
+// crashes is called when the crash pipe has something to read.
+func (c *Child) crashes() { c.Unreaped(c.readCrash) }
+
+// readCrash reads the crash pipe in the group, to its end. It is called while the group has not ended.
+func (c *Child) readCrash() {
+	c.reading.Do(func() {
+		c.group.Go(func() error {
+			defer c.crash.Close()
+			defer context.AfterFunc(c.served, func() { _ = c.crash.SetReadDeadline(time.Now()) })()
+			var report crashReport
+			err := report.readFrom(c.crash)
+			if errors.Is(err, os.ErrDeadlineExceeded) { // what has come until then, too
+				_ = c.crash.SetReadDeadline(time.Now().Add(DrainDelay / 10))
+				err = report.readFrom(c.crash)
+			}
+			c.report = report.bytes()
+			return ignoreDrained(err)
+		})
+	})
+}
+
+// end reaps the child, waits for all that serves it, and returns what went wrong. Waited says that the child has ended.
+func (c *Child) end(waited bool) error {
+	if err := c.reap(waited); err != nil {
+		c.group.Go(func() error { return err })
+	}
+	err := c.group.Wait()
 	c.drain.Stop()
 	c.cancel()
+	return err
 }
 
-// reap waits for the child's end.
-func (c *Child) reap() error {
-	ended := awaitExit(c.pid)
-	if ended { // else this may take long
+// reap takes the child's exit status. It waits for the child's end, unless that was waited for.
+func (c *Child) reap(waited bool) error {
+	if waited { // else this may take long
 		c.mu.Lock()
 		c.killDoomed()
 	}
 	state, err := c.cmd.Process.Wait()
-	if !ended {
+	if !waited {
 		c.mu.Lock()
 		c.killDoomed()
 	}
@@ -98,8 +129,12 @@ func (c *Child) reap() error {
 	c.job.release()
 	c.mu.Unlock()
 	c.state = state
-	close(c.exited)
+	c.exit()
 	c.drain = time.AfterFunc(DrainDelay, c.cancel)
+	if c.unwatch != nil {
+		c.unwatch()
+	}
+	c.readCrash()
 	events, errEnd := job.end()
 	c.events = events
 	if doomed || job.endsAll() {
@@ -122,9 +157,13 @@ func (c *Child) killDoomed() {
 func (c *Child) PID() int { return c.pid }
 
 // Exited returns a channel that is closed when the child is reaped.
-func (c *Child) Exited() <-chan struct{} { return c.exited }
+func (c *Child) Exited() <-chan struct{} { return c.alive.Done() }
 
-// Served returns a ctx that ends DrainDelay after the child, for whoever waits for what it may still send.
+// Alive returns a ctx that ends when the child is reaped.
+func (c *Child) Alive() context.Context { return c.alive }
+
+// Served returns a ctx for whoever waits for what the child may still send. It ends DrainDelay after the child, or when group
+// has ended.
 func (c *Child) Served() context.Context { return c.served }
 
 // Status returns how the child ended, after Exited: a code of -N for death by signal N. Known is false if somebody else has

@@ -55,8 +55,7 @@ func TestCrashReportThatHasComeInTimeIsRead(t *testing.T) {
 			t.Skip("nobody can wait for a child without reaping it")
 		}
 		test.Check(t, child.crash.SetReadDeadline(time.Now())) // as is done when its time is over
-		c := &life{Child: child}
-		c.Serve(&c.group)
+		c := (&life{Child: child}).serve()
 		test.Check(t, c.end())
 		value, _ := ExplainCrash(c.CrashReport(), nil)
 		test.Equal(t, value, "boom")
@@ -148,6 +147,12 @@ func TestServedEndsAfterTheChild(t *testing.T) {
 	c := begin(t, "obey", Command{})
 	test.Equal(t, c.said(t), "up")
 	test.Check(t, c.Served().Err())
+	c.Unreaped(func() { // else all that serves it would have ended before
+		c.group.Go(func() error {
+			<-c.Served().Done()
+			return nil
+		})
+	})
 	told := time.Now()
 	c.order(t, "end")
 	<-c.Exited()

@@ -35,8 +35,7 @@ func TestStatusIsUnknownWhereSomebodyElseReaps(t *testing.T) {
 	var status unix.WaitStatus
 	_, err = unix.Wait4(child.PID(), &status, 0, nil)
 	test.Check(t, err)
-	c := &life{Child: child}
-	c.Serve(&c.group)
+	c := (&life{Child: child}).serve()
 	test.Is(t, c.end(), syscall.ECHILD)
 	if code, sig, known := c.Status(); code != 0 || sig != nil || known {
 		t.Errorf("code %d, signal %v, known %v", code, sig, known)

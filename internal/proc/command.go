@@ -73,10 +73,14 @@ func (s *starting) command() (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd := &exec.Cmd{Path: path, Args: []string{s.Name}, Env: s.Env, Dir: s.Dir}
-	if cmd.Env == nil {
-		cmd.Env = cmd.Environ()
+	switch {
+	case cmd.Env != nil:
+		cmd.Env = slices.Clip(cmd.Env)
+	case cmd.Dir != "":
+		cmd.Env = cmd.Environ() // with PWD
+	default:
+		cmd.Env = os.Environ() // what occurs twice in it Start drops
 	}
-	cmd.Env = slices.Clip(cmd.Env)
 	if err := s.stdio.connect(cmd, s.Command); err != nil {
 		return nil, err
 	}

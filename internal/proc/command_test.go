@@ -41,8 +41,7 @@ func TestChildHasThisProcesssEnvAndDir(t *testing.T) {
 		all, err := io.ReadAll(child.Reports)
 		return fmt.Sprint(string(all), err)
 	})
-	c := &life{Child: child}
-	c.Serve(&c.group)
+	c := (&life{Child: child}).serve()
 	test.Equal(t, <-said, "child\n"+here+"\nvalue false\n<nil>")
 	c.endsWith(t, 0)
 	if _, marked := os.LookupEnv(inheritedEnv); marked {
@@ -59,9 +58,7 @@ func TestCallersEnvIsNotWrittenTo(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		c := &life{Child: child}
-		c.Serve(&c.group)
-		return c.end()
+		return (&life{Child: child}).serve().end()
 	}())
 	for _, behind := range own[len(own):cap(own)] {
 		test.Equal(t, behind, "")

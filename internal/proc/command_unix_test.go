@@ -55,8 +55,7 @@ func TestStartWithoutDescriptorsLeavesNothing(t *testing.T) {
 		child, err := Start(fed(Command{}))
 		restore()
 		if err == nil {
-			c := &life{Child: child}
-			c.Serve(&c.group)
+			c := (&life{Child: child}).serve()
 			_ = c.end() // the limit was the child's, too
 			if n < 10 {
 				t.Errorf("it started with %d free descriptors", n)

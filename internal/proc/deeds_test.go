@@ -190,6 +190,18 @@ type life struct {
 	*Child
 	group errgroup.Group
 	lines *bufio.Reader
+	over  chan struct{} // closed when all that served it has ended; then err is set
+	err   error
+}
+
+// serve serves a child.
+func (l *life) serve() *life {
+	l.over = make(chan struct{})
+	l.Serve(&l.group, func(err error) {
+		l.err = err
+		close(l.over)
+	})
+	return l
 }
 
 // begin starts a child and serves it. It ends with the test.
@@ -198,8 +210,7 @@ func begin(t *testing.T, deed string, c Command) *life {
 	test.Bounded(t)
 	child, err := Start(doing(deed, &c))
 	test.Check(t, err)
-	l := &life{Child: child, lines: bufio.NewReader(child.Reports)}
-	l.Serve(&l.group)
+	l := (&life{Child: child, lines: bufio.NewReader(child.Reports)}).serve()
 	t.Cleanup(func() {
 		_ = l.Kill() // it may have ended
 		_ = l.end()
@@ -221,10 +232,9 @@ func doing(deed string, c *Command) *Command {
 
 // end waits for the child's end, and all that serves it, and returns what went wrong.
 func (l *life) end() error {
-	err := l.group.Wait()
-	l.Release()
+	<-l.over
 	_, _ = l.Orders.Close(), l.Reports.Close() // end may have been called before
-	return err
+	return l.err
 }
 
 func (l *life) order(t *testing.T, text string) {

@@ -3,8 +3,8 @@
 // and its exit status. It knows nothing of channels or entrypoints: two pipes, for orders and reports, and a third one for log
 // records if that is asked for, are all that it opens between parent and child for others to use.
 //
-// [Start] makes a [Child], [Child.Serve] begins to serve it, and [Child.Release] ends that. What goes wrong in serving is the
-// error of the group that Serve is given. In the child, [Inherit] takes over what Start passed on.
+// [Start] makes a [Child], and [Child.Serve] serves it until its end. What goes wrong in that is the error of the group that Serve
+// is given. In the child, [Inherit] takes over what Start passed on.
 //
 // What holds at any moment:
 //   - A child's number is used only until it is reaped, under the Child's lock: later it may be another process's.

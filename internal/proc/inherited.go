@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"runtime/debug"
 	"sync/atomic"
@@ -13,12 +14,15 @@ var (
 	// Initialized says whether gipc.Init was called.
 	Initialized atomic.Bool
 
-	// Orphaned is closed when this process's parent is gone. It is never closed in a process that is no child.
-	Orphaned = make(chan struct{})
+	// Parent is a ctx that Orphan ends, when this process's parent is gone. It never ends in a process that is no child.
+	Parent, orphan = context.WithCancelCause(context.Background())
 
 	// ErrParentGone is why a child that is orphaned ends.
 	ErrParentGone = errors.New("gipc: the parent process is gone")
 )
+
+// Orphan is called when this process's parent is gone.
+func Orphan() { orphan(ErrParentGone) }
 
 // Inherited is what a child got from Start.
 type Inherited struct {

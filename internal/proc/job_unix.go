@@ -34,7 +34,10 @@ func (j job) start(cmd *exec.Cmd) error {
 		attr.Setpgid = false
 	}
 	err := j.cgroup.Start(cmd)
-	if info, errRoot := os.Stat(attr.Chroot); errors.Is(err, fs.ErrNotExist) && errRoot == nil && info.IsDir() {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if info, errRoot := os.Stat(attr.Chroot); errRoot == nil && info.IsDir() {
 		return fmt.Errorf("%w: the program is looked up inside SysProcAttr.Chroot (%s), mount /proc there (Linux) or set Cmd.Path to a copy of this program in it", err, attr.Chroot)
 	}
 	return err

@@ -42,44 +42,14 @@ var executablePath = sync.OnceValues(func() (string, error) {
 	return "", errors.New("the program's path is unknown: mount /proc")
 })
 
-// awaitExit waits until a child has ended, and leaves it to be reaped: until then its pid is not used again. It takes a thread
-// only on kernels before Linux 5.3, or without descriptors left.
+// awaitExit waits until a child has ended, and leaves it to be reaped: until then its pid is not used again. A thread waits.
 func awaitExit(pid int) bool {
-	if awaitReadable(pid) {
-		return true
-	}
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if err != unix.EINTR {
 			return err == nil
 		}
 	}
-}
-
-// awaitReadable waits, in Go's poller, until the process's descriptor says that it has ended. It returns false if it can't.
-func awaitReadable(pid int) bool {
-	pidfd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return false
-	}
-	if err := unix.SetNonblock(pidfd, true); err != nil { // for os.NewFile
-		_ = unix.Close(pidfd)
-		return false
-	}
-	f := os.NewFile(uintptr(pidfd), "pidfd")
-	defer f.Close()
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return false
-	}
-	ended := false
-	err = conn.Read(func(pidfd uintptr) bool {
-		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, 0)
-		ended = n == 1 && fds[0].Revents&unix.POLLIN != 0
-		return ended || err != nil
-	})
-	return err == nil && ended
 }
 
 // adoptsOrphans says whether processes whose parents have ended may become this one's children.

@@ -25,7 +25,8 @@ type sentinel struct {
 
 var (
 	knownMu sync.Mutex
-	known   = sorted([]sentinel{ // never changed, but replaced
+	ordered bool          // known is in the order of the names: nothing is put in order before it is needed
+	known   = []sentinel{ // added to, but what is in it is never changed
 		{"context.Canceled", context.Canceled},
 		{"context.DeadlineExceeded", context.DeadlineExceeded},
 		{"errors.ErrUnsupported", errors.ErrUnsupported},
@@ -38,7 +39,7 @@ var (
 		{"io.ErrUnexpectedEOF", io.ErrUnexpectedEOF},
 		{"os.ErrDeadlineExceeded", os.ErrDeadlineExceeded},
 		{"os.ErrProcessDone", os.ErrProcessDone},
-	})
+	}
 )
 
 // Register gives a sentinel its name. The error says what is wrong with either. One sentinel may have several names.
@@ -53,16 +54,20 @@ func Register(name string, err error) error {
 	}
 	knownMu.Lock()
 	defer knownMu.Unlock()
-	if find(known, name) != nil {
+	if slices.ContainsFunc(known, func(s sentinel) bool { return s.name == name }) {
 		return fmt.Errorf("there is an error %q already", name)
 	}
-	known = sorted(append(slices.Clone(known), sentinel{name, err}))
+	known, ordered = append(known, sentinel{name, err}), false
 	return nil
 }
 
+// all returns the sentinels in the order of their names.
 func all() []sentinel {
 	knownMu.Lock()
 	defer knownMu.Unlock()
+	if !ordered {
+		known, ordered = sorted(slices.Clone(known)), true
+	}
 	return known
 }
 

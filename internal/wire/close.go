@@ -215,6 +215,13 @@ func (out *Outbound) WaitEnd(ctx context.Context) error {
 	return out.wait(ctx, func() bool { return out.ended })
 }
 
+// Ended says whether the stream is closed.
+func (out *Outbound) Ended() bool {
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	return out.ended
+}
+
 // BeginFeed counts a native channel whose values are sent until EndFeed: Close waits for it. The channel that it returns is
 // closed when the end is being closed or is broken.
 func (out *Outbound) BeginFeed(ctx context.Context) (stop <-chan struct{}, err error) {
