@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"bufio"
 	"fmt"
 	"io"
@@ -107,7 +108,8 @@ var deeds = map[string]func(c *childSide, arg string){
 	},
 	"deadlines": func(c *childSide, _ string) {
 		for _, end := range c.ends {
-			must(end.SetDeadline(time.Now().Add(time.Hour)))
+			at := time.Now().Add(time.Hour)
+			must(errors.Join(end.SetReadDeadline(at), end.SetWriteDeadline(at)))
 		}
 	},
 	"pid": func(c *childSide, _ string) { c.say(os.Getpid()) },
