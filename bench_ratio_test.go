@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -265,6 +266,47 @@ func BenchmarkRatioShared(b *testing.B) {
 			stopFloor()
 		})
 	}
+}
+
+// BenchmarkRatioSharedPingPong has the same over pipes as its floor: a side that waits must be woken either way.
+func BenchmarkRatioSharedPingPong(b *testing.B) {
+	for _, size := range []int{64, 64 << 10} {
+		b.Run(sizeName(size), func(b *testing.B) {
+			floor, stopFloor := ourPingPong(b, size, Options[[]byte]{})
+			ours, stopOurs := ourPingPong(b, size, Options[[]byte]{Shared: benchShared})
+			ratio(b, 3000, floor, ours)
+			stopOurs()
+			stopFloor()
+		})
+	}
+}
+
+func ourPingPong(b *testing.B, size int, opts Options[[]byte]) (_ stream, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	opts.Codec = Raw{}
+	mine, theirs, err := NewDuplex(&opts, &opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, err := Spawn(ctx, benchEcho, theirs, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	message := make([]byte, size)
+	return func(n int) time.Duration {
+			start := time.Now()
+			for range n {
+				if err := errors.Join(mine.Put(ctx, message), mine.GetInto(ctx, &message)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			return time.Since(start)
+		}, func() {
+			if err := errors.Join(mine.Close(), p.Wait(ctx)); err != nil {
+				b.Fatal(err)
+			}
+			cancel()
+		}
 }
 
 // benchShared is Options.Shared of the benchmarks, in bytes.

@@ -147,7 +147,7 @@ func TestDocsCodeIsCompiled(t *testing.T) {
 	for _, file := range exampleFiles(t) {
 		sources = append(sources, trimmed(readLines(t, file)))
 	}
-	for _, page := range []string{"docs/guide.md", "docs/supervisor.md", "docs/errors.md", "docs/python.md"} {
+	for _, page := range []string{"docs/guide.md", "docs/shared.md", "docs/supervisor.md", "docs/errors.md", "docs/python.md"} {
 		blocks := goBlocks(readLines(t, page))
 		if len(blocks) == 0 {
 			t.Errorf("%s has no Go code", page)

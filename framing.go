@@ -11,7 +11,7 @@ import (
 // encode puts v's encoding into f. Of a large raw message f keeps the memory until it is sent.
 func (w *Writer[T]) encode(f *wire.Frame, v T) error {
 	if w.raw {
-		f.SetPayload(*any(&v).(*[]byte))
+		f.SetPayload(*any(&v).(*[]byte), w.out.CopyLimit())
 		return nil
 	}
 	room, err := w.codec.Append(f.Room(), v)

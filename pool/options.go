@@ -58,6 +58,11 @@ type Options struct {
 	// one fails with a *gipc.TooLargeError. A hostile worker can make this process hold MaxResult bytes.
 	MaxArg, MaxResult int
 
+	// Shared is gipc.Options.Shared of the two channels to each worker, in bytes: arguments and results go through memory that
+	// this process and the worker share, so much for each direction. 0: none. It is for many small tasks and for large
+	// arguments and results. The memory counts in a worker's resident memory: see MaxMemory.
+	Shared int
+
 	// InProcess runs the function on goroutines of this process, behind the same codecs. It is for debuggers and profiles.
 	// Nothing is isolated: a panic ends the program, and a function that ignores its ctx is abandoned after Grace.
 	InProcess bool
@@ -93,8 +98,8 @@ const (
 // resolve fills in defaults, or says what makes no sense.
 func (o *Options) resolve() error {
 	switch {
-	case o.Max < 0 || o.PerWorker < 0 || o.Retries < 0 || o.MaxTasks < 0 || o.MaxArg < 0 || o.MaxResult < 0:
-		return errors.New("one of Max, PerWorker, Retries, MaxTasks, MaxArg and MaxResult is negative")
+	case o.Max < 0 || o.PerWorker < 0 || o.Retries < 0 || o.MaxTasks < 0 || o.MaxArg < 0 || o.MaxResult < 0 || o.Shared < 0:
+		return errors.New("one of Max, PerWorker, Retries, MaxTasks, MaxArg, MaxResult and Shared is negative")
 	case o.Idle < 0 || o.Timeout < 0 || o.Grace < 0 || o.MaxAge < 0:
 		return errors.New("a duration is negative")
 	}

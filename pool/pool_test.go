@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -22,16 +23,35 @@ func newTestPool(t testing.TB, opts Options) *Pool[deed, done] {
 
 func TestDoReturnsTheResult(t *testing.T) {
 	ctx := test.Context(t)
-	p := newTestPool(t, Options{Max: 2})
-	for _, size := range []int{0, 1, 4000, 4096, 70_000, 3 << 20} {
-		data := make([]byte, size)
-		for i := range data {
-			data[i] = byte(i * 7)
+	for _, shared := range []int{0, 1, 1 << 20} {
+		p := newTestPool(t, Options{Max: 2, Shared: shared})
+		for _, size := range []int{0, 1, 4000, 4096, 70_000, 3 << 20} {
+			data := make([]byte, size)
+			for i := range data {
+				data[i] = byte(i * 7)
+			}
+			got, err := p.Do(ctx, deed{Do: "echo", Data: data})
+			test.Check(t, err)
+			test.Bytes(t, got.Data, data)
 		}
-		got, err := p.Do(ctx, deed{Do: "echo", Data: data})
-		test.Check(t, err)
-		test.Bytes(t, got.Data, data)
 	}
+}
+
+// Shared is that of a channel between processes.
+func TestSharedIsThatOfTheChannels(t *testing.T) {
+	r, w, err := gipc.Pipe(&gipc.Options[int]{Shared: 1})
+	test.Check(t, err)
+	defer r.Close()
+	defer w.CloseNow()
+	if !strings.Contains(r.String(), "shared") {
+		t.Skip("this system has no memory to share")
+	}
+	p := newTestPool(t, Options{Max: 1, Shared: 10_000})
+	pid(t, p)
+	p.core.mu.Lock()
+	channel := p.core.workers[0].channel.String()
+	p.core.mu.Unlock()
+	test.Equal(t, strings.Count(channel, "16384 bytes shared"), 2)
 }
 
 // recorder collects events.

@@ -163,6 +163,7 @@ func TestNewRefuses(t *testing.T) {
 		"min above max":      {Min: 3, Max: 2},
 		"negative":           {Max: -1},
 		"CPU limit":          {Spawn: &gipc.SpawnOptions{Limits: &gipc.Limits{CPU: time.Second}}},
+		"negative memory":    {Shared: -1},
 		"negative time":      {Grace: -1},
 		"input without file": {Spawn: &gipc.SpawnOptions{Stdin: strings.NewReader("")}},
 	} {

@@ -96,7 +96,7 @@ func TestStormOfKills(t *testing.T) {
 }
 
 func TestStormOfKillsWithRetries(t *testing.T) {
-	p := newTestPool(t, Options{Max: 8, Min: 8, Retries: 100})
+	p := newTestPool(t, Options{Max: 8, Min: 8, Retries: 100, Shared: 1})
 	storm(t, func() {
 		if pid := anyWorker(p.core); pid > 0 {
 			_ = killPID(pid)

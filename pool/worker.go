@@ -93,8 +93,8 @@ func (h *process) run() error {
 	o := &h.pool.opts
 	began := time.Now()
 	mine, theirs, err := gipc.NewDuplex(
-		&gipc.Options[[]byte]{Codec: gipc.Raw{}, MaxMessage: max(o.MaxResult, maxError) + headSize},
-		&gipc.Options[[]byte]{Codec: gipc.Raw{}, MaxMessage: max(o.MaxArg, maxError) + taskHeadSize},
+		&gipc.Options[[]byte]{Codec: gipc.Raw{}, MaxMessage: max(o.MaxResult, maxError) + headSize, Shared: o.Shared},
+		&gipc.Options[[]byte]{Codec: gipc.Raw{}, MaxMessage: max(o.MaxArg, maxError) + taskHeadSize, Shared: o.Shared},
 	)
 	if err != nil {
 		return err

@@ -16,6 +16,9 @@ const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
 
 // newFile returns a file in memory, twice. All of it is allocated: that a page is missing should show now, not when it is used.
 func newFile(size int) (one, other *os.File, err error) {
+	if err := allowed(size); err != nil {
+		return nil, nil, err
+	}
 	file, err := createFile()
 	if err != nil {
 		return nil, nil, err
@@ -27,6 +30,18 @@ func newFile(size int) (one, other *os.File, err error) {
 		return nil, nil, errors.Join(err, file.Close())
 	}
 	return file, other, nil
+}
+
+// allowed says whether a file may be so large: the system answers with a signal that ends a Go program.
+func allowed(size int) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+		return os.NewSyscallError("getrlimit", err)
+	}
+	if uint64(size) > limit.Cur {
+		return unix.EFBIG
+	}
+	return nil
 }
 
 func createFile() (*os.File, error) {

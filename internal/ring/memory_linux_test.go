@@ -39,9 +39,19 @@ func TestMemoryIsAllocatedAtOnce(t *testing.T) {
 	test.Equal(t, stat.Blocks*512, int64(headerSize()+1<<20))
 }
 
+// A limit that forbids a file of the ring's size is an error: exceeding it would be a signal.
+func TestLimitOfAFilesSizeIsAnError(t *testing.T) {
+	var limit unix.Rlimit
+	test.Check(t, unix.Getrlimit(unix.RLIMIT_FSIZE, &limit))
+	test.Check(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 1 << 16, Max: limit.Max}))
+	_, _, err := New(1 << 16) // and a header
+	test.Check(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &limit))
+	test.Is(t, err, unix.EFBIG)
+}
+
 // What somebody else could shrink is not mapped, nor is what has the size of no ring.
 func TestMemoryOfAnotherMakeIsRefused(t *testing.T) {
-	for name, make := range map[string]func(f *os.File) error{
+	for name, build := range map[string]func(f *os.File) error{
 		"not sealed": func(f *os.File) error { return unix.Ftruncate(fd.Number(f), int64(headerSize()+os.Getpagesize())) },
 		"no ring":    func(f *os.File) error { return prepare(f, headerSize()+3*os.Getpagesize()) },
 		"no data":    func(f *os.File) error { return prepare(f, headerSize()) },
@@ -49,7 +59,7 @@ func TestMemoryOfAnotherMakeIsRefused(t *testing.T) {
 	} {
 		f, err := createFile()
 		test.Check(t, err)
-		if err := make(f); err != nil {
+		if err := build(f); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := mapShared(f); err == nil {

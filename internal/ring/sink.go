@@ -51,7 +51,7 @@ func (s *Sink) Write(ctx context.Context, head, body []byte) (n int, err error) 
 			return n, err
 		}
 		if free < rest && whole || free == 0 {
-			if err := s.sleep(ctx, rest); err != nil {
+			if err := s.sleep(ctx, s.worthWaking(rest, whole)); err != nil {
 				return n, err
 			}
 			continue
@@ -109,14 +109,19 @@ func cut(head, body []byte, n int) (_, _ []byte) {
 	return nil, body[n-len(head):]
 }
 
-// sleep waits until there may be room for n bytes, or for some of them where they don't fit into the ring. If it has to wait at
-// all it waits until half of the ring is free, so that it is not woken for each message that is read.
-func (s *Sink) sleep(ctx context.Context, n int) error {
+// worthWaking returns for how much room a Write waits that has to wait at all: half of the ring, so that it is not woken for each
+// message that is read, or what it needs.
+func (s *Sink) worthWaking(rest int, whole bool) int {
 	half := len(s.data) / 2
-	if n <= len(s.data) {
-		half = max(half, n)
+	if whole {
+		return max(half, rest)
 	}
-	sleep, err := s.want(half)
+	return min(half, rest)
+}
+
+// sleep waits until n bytes may be free.
+func (s *Sink) sleep(ctx context.Context, n int) error {
+	sleep, err := s.want(n)
 	if !sleep {
 		return err
 	}

@@ -197,7 +197,7 @@ func TestFlushDoesNotWaitForTheNextBatch(t *testing.T) {
 	out := NewOutbound(g, Options{Buffer: 100, MaxMessage: 100})
 	put := func() {
 		p := NewFrame()
-		p.SetPayload([]byte("text"))
+		p.SetPayload([]byte("text"), copyLimit)
 		test.Check(t, out.Send(ctx, p))
 	}
 	put()

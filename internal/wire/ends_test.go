@@ -146,7 +146,7 @@ func (w *writer) put(ctx context.Context, v []byte, fed bool) error {
 	if w.copied {
 		f.Appended(append(f.Room(), v...))
 	} else {
-		f.SetPayload(v)
+		f.SetPayload(v, w.out.CopyLimit())
 	}
 	return w.out.Send(ctx, f)
 }

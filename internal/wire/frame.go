@@ -72,10 +72,10 @@ func (p *Frame) Appended(room []byte) bool {
 	return true
 }
 
-// SetPayload takes the payload as it is. Of a large one it uses the memory until Send returns.
-func (p *Frame) SetPayload(payload []byte) {
+// SetPayload takes the payload as it is. Of one that is larger than limit it uses the memory until Send returns: see CopyLimit.
+func (p *Frame) SetPayload(payload []byte, limit int) {
 	first := len(payload)
-	if first > copyLimit {
+	if first > limit {
 		first = unaligned(payload)
 	}
 	p.room = append(p.room, payload[:first]...)
@@ -107,6 +107,9 @@ func (p *Frame) size() int { return len(p.frame) + len(p.body) }
 // copyLimit is up to where, in bytes, a payload is copied behind its header, so that one write takes both. Above it, copying
 // costs more than the reader being woken for a header alone.
 const copyLimit = 4*stream.ChunkSize - shortHeader
+
+// copyLimitInstant is that of a Sink for which a second piece costs next to nothing.
+const copyLimitInstant = 1 << 10
 
 const cacheLine = 64
 

@@ -60,6 +60,14 @@ func OutboundOver(s io.Closer, dst stream.Sink, opts Options) *Outbound {
 	return out
 }
 
+// CopyLimit is up to which size, in bytes, a payload is better copied behind its header.
+func (out *Outbound) CopyLimit() int {
+	if out.instant != nil {
+		return copyLimitInstant
+	}
+	return copyLimit
+}
+
 // waiter is a call that waits for a state.
 type waiter struct {
 	reached func() bool
