@@ -33,6 +33,7 @@ var (
 	only    = flag.String("only", "", "regular expression: try only changes whose place matches, such as internal/wire/batch.go:50")
 	again   = flag.String("again", "", "try those again whose result was this: survived, not noticed near, or the time limit")
 	near    = flag.Bool("near", false, "run only the tests of the package that is changed: quick, to find what they lack")
+	tests   = flag.String("run", "", "regular expression: run only tests whose names match, where it is known which they are")
 	list    = flag.Bool("list", false, "print the changes, and try none")
 	budget  = flag.Duration("time", 0, "begin no further change after this time; 0: no limit")
 	keep    = flag.String("results", filepath.Join(os.TempDir(), "gipc-mutate.jsonl"), "file of results")
