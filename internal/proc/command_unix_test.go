@@ -72,27 +72,35 @@ func TestStartWithoutDescriptorsLeavesNothing(t *testing.T) {
 
 // A child without one of its pipes would take another descriptor for it.
 func TestPipesAreAllThereOrOpenFails(t *testing.T) {
+	for log, all := range map[bool]int{false: 3, true: 4} {
+		opened := false
+		for n := 0; !opened; n++ {
+			opened = openPipes(t, log, all, n)
+		}
+	}
+}
+
+// openPipes opens all pipes of a child with n free descriptors, and says whether that went well.
+func openPipes(t *testing.T, log bool, all, n int) bool {
+	t.Helper()
 	var limit syscall.Rlimit
 	test.Check(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
-	restore := func() { test.Check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)) }
-	defer restore()
+	low := limit
+	setTo(&low.Cur, test.FreeDescriptors(t, n))
 	before := test.OpenDescriptors(t)
-	for n, opened := 0, false; !opened; n++ {
-		low := limit
-		setTo(&low.Cur, test.FreeDescriptors(t, n))
-		test.Check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low))
-		var p pipes
-		err := p.open(true)
-		restore()
-		if opened = err == nil; opened {
-			test.Equal(t, len(p.mine), 4)
-			test.Equal(t, len(p.child), 4)
-		} else {
-			test.Is(t, err, syscall.EMFILE)
-		}
-		p.abandon()
-		test.Equal(t, test.OpenDescriptors(t), before)
+	test.Check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low))
+	var p pipes
+	err := p.open(log)
+	test.Check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
+	if err == nil {
+		test.Equal(t, len(p.mine), all)
+		test.Equal(t, len(p.child), all)
+	} else {
+		test.Is(t, err, syscall.EMFILE)
 	}
+	p.abandon()
+	test.Equal(t, test.OpenDescriptors(t), before)
+	return err == nil
 }
 
 // setTo sets a number that isn't of the same type everywhere.

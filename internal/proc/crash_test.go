@@ -42,6 +42,19 @@ func TestCrashReportIsReadToItsEndAndKeptUpToItsLimit(t *testing.T) {
 	test.Equal(t, string(kept), "c")
 }
 
+func TestShortReportIsKeptAsItIs(t *testing.T) {
+	for _, report := range []string{
+		"panic: boom\n\ngoroutine 7 [running]:\nmain.main()\n\ngoroutine 8 [select]:\n",
+		"goroutine 7 [running]:\nmain.main()\n", "panic: cut", "\n", "",
+	} {
+		for _, r := range []io.Reader{strings.NewReader(report), &oddReader{strings.NewReader(report)}} {
+			kept, err := readCrash(r)
+			test.Check(t, err)
+			test.Equal(t, string(kept), report)
+		}
+	}
+}
+
 // A long text leaves the stack its room, wherever the reads cut them.
 func TestStackBehindALongTextIsKept(t *testing.T) {
 	const stack = "goroutine 7 [running]:\nmain.main()\n\t/x.go:1\n"

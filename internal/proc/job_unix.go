@@ -58,8 +58,13 @@ func (j job) kill(cmd *exec.Cmd) error {
 	return cmd.Process.Kill()
 }
 
-// killGroup kills the group that a child leads. Where it leads none there is no group of that number.
-func (job) killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+// killGroup kills the group that was made for a child.
+func (job) killGroup(cmd *exec.Cmd) error {
+	if a := cmd.SysProcAttr; a != nil && (a.Setpgid && a.Pgid == 0 || a.Setsid) {
+		return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	return nil
+}
 
 // reapKilled reaps the members of a killed group, after its leader. Where this process is the first of a container, or a
 // subreaper, they become its children; elsewhere there are none. As long as there is one, the group's number isn't reused.

@@ -3,6 +3,8 @@ package wire
 import (
 	"context"
 	"fmt"
+	"io"
+	"io/fs"
 	"testing"
 
 	"github.com/go-gipc/gipc/internal/test"
@@ -169,4 +171,25 @@ func TestNoChannelBeginsOnAnEndThatIsClosing(t *testing.T) {
 	test.Check(t, rs.Close())
 	test.Is(t, <-closed, ErrPeerClosed)
 	test.Is(t, w.out.Err(), ErrClosed)
+}
+
+// The name of a pipe tells nobody anything.
+func TestErrorOfAWriteDoesNotNameThePipe(t *testing.T) {
+	err := explain(&fs.PathError{Op: "write", Path: "|1", Err: io.ErrClosedPipe})
+	test.Is(t, err, ErrPeerClosed, io.ErrClosedPipe)
+	test.Equal(t, err.Error(), "the reading end is closed (io: read/write on closed pipe)")
+}
+
+func TestStatsCountTheStreamsReads(t *testing.T) {
+	r := newReader(io.NopCloser(readerFunc(func(p []byte) (int, error) {
+		return copy(p, appendFrame(nil, []byte("text"))), nil
+	})), nil)
+	for i := range 3 {
+		_, err := r.Get(t.Context())
+		test.Check(t, err)
+		test.Equal(t, r.Stats().Reads, uint64(i+1))
+		test.Equal(t, r.Stats().Messages, uint64(i+1))
+		test.Equal(t, r.Stats().Bytes, uint64(4*(i+1)))
+	}
+	test.Check(t, r.Close())
 }

@@ -178,6 +178,18 @@ func TestLargeQueueUsesItsMemoryAgain(t *testing.T) {
 	test.Equal(t, s.spare == nil && s.queue == nil && s.batch.buf == nil, true)
 }
 
+// The loss of a single byte is that of its message.
+func TestEachByteThatIsNotWrittenIsLost(t *testing.T) {
+	for written := range 6 {
+		s := &sending{buffer: 5, interruptible: true, writer: drainer}
+		test.Equal(t, s.accept(&Frame{frame: []byte("first")}), queued)
+		test.Equal(t, s.next(noRoomKnown), true)
+		s.advance(written, nil)
+		test.Is(t, s.breakOff(ErrPeerClosed), ErrPeerClosed)
+		test.Equal(t, s.lost, written < 5)
+	}
+}
+
 // gated is a stream whose every Write waits for leave.
 type gated struct{ began, leave chan struct{} }
 

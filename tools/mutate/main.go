@@ -31,8 +31,9 @@ var (
 	count   = flag.Int("n", 300, "how many changes are tried; 0: all")
 	workers = flag.Int("workers", 2, "changes that are tried at the same time")
 	only    = flag.String("only", "", "regular expression: try only changes whose place matches, such as internal/wire/batch.go:50")
-	again   = flag.String("again", "", "try those again whose result was this: survived, noticed, or not noticed near")
+	again   = flag.String("again", "", "try those again whose result was this: survived, not noticed near, or the time limit")
 	near    = flag.Bool("near", false, "run only the tests of the package that is changed: quick, to find what they lack")
+	tests   = flag.String("run", "", "regular expression: run only tests whose names match, where it is known which they are")
 	list    = flag.Bool("list", false, "print the changes, and try none")
 	budget  = flag.Duration("time", 0, "begin no further change after this time; 0: no limit")
 	keep    = flag.String("results", filepath.Join(os.TempDir(), "gipc-mutate.jsonl"), "file of results")
@@ -156,7 +157,7 @@ func try(mutants []*mutant, kept map[string]result, r *runner) ([]*mutant, error
 		wg.Go(func() {
 			for m := take(); m != nil; m = take() {
 				known, ok := kept[m.key]
-				if ok && known.Verdict != *again {
+				if ok && known.Verdict != *again && (*again == "" || known.By != *again) {
 					m.result = known
 					done(m, nil)
 					continue

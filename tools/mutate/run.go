@@ -1,16 +1,15 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -28,6 +27,7 @@ type program struct {
 	binary      string
 	quick, rest time.Duration // what the quick tests take where no change is turned on, and the others
 	slow        string        // regular expression of the others
+	failing     []string      // likewise, of tests that fail as it is
 }
 
 func newRunner(dir string) *runner {
@@ -91,8 +91,11 @@ var testTook = regexp.MustCompile(`(?m)^--- PASS: (\w+) \(([0-9.]+)s\)`)
 // measure runs the tests with no change turned on.
 func (p *program) measure() error {
 	begun := time.Now()
-	out, ok := runTests(p.pkg, p.binary, time.Hour, "-test.v")
-	if !ok {
+	out, end := runTests(p.pkg, p.binary, time.Hour, "-test.v", "-test.run", *tests)
+	for _, found := range failedTest.FindAllStringSubmatch(out, -1) {
+		p.failing = append(p.failing, "^"+found[1]+"$")
+	}
+	if end != passed && len(p.failing) == 0 {
 		return fmt.Errorf("the tests of %s fail where no change is turned on:\n%s", p.pkg, out)
 	}
 	p.rest = time.Since(begun)
@@ -109,7 +112,8 @@ func (p *program) measure() error {
 		}
 	}
 	p.slow = "^(" + strings.Join(slow, "|") + ")$"
-	fmt.Fprintf(os.Stderr, "%s: %v, of these quick tests %v; %d slow tests\n", p.pkg, p.rest, p.quick, len(slow))
+	fmt.Fprintf(os.Stderr, "%s: %v, of these quick tests %v; %d slow tests; left out, since they fail: %q\n",
+		p.pkg, p.rest, p.quick, len(slow), p.failing)
 	return nil
 }
 
@@ -120,9 +124,9 @@ func (r *runner) notices(p *program, m *mutant) (string, error) {
 	if out, err := exec.Command("cp", p.binary, binary).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
-	by, err := p.runPart(binary, p.quick, []string{p.slow}, "")
+	by, err := p.runPart(binary, p.quick, append([]string{p.slow}, p.failing...), *tests)
 	if by == "" && err == nil {
-		by, err = p.runPart(binary, p.rest, nil, p.slow)
+		by, err = p.runPart(binary, p.rest, p.failing, p.slow)
 	}
 	return by, err
 }
@@ -132,19 +136,19 @@ func (r *runner) notices(p *program, m *mutant) (string, error) {
 func (p *program) runPart(binary string, normal time.Duration, skip []string, only string) (string, error) {
 	const most = 5 // tests that fail now and then
 	limit := max(3*normal, minLimit)
+	skip = slices.Clone(skip)
 	for range most {
-		begun := time.Now()
 		flags := []string{"-test.failfast", "-test.run", only}
 		if len(skip) > 0 {
 			flags = append(flags, "-test.skip", strings.Join(skip, "|"))
 		}
-		out, ok := runTests(p.pkg, binary, limit, flags...)
+		out, end := runTests(p.pkg, binary, limit, flags...)
 		name, isTest := failure(out)
 		switch {
-		case ok:
+		case end == passed:
 			return "", nil
-		case time.Since(begun) >= limit:
-			return "the time limit", nil
+		case end == hung:
+			return timeLimit, nil
 		case !isTest || p.failsAgain(binary, name, limit):
 			return p.pkg + " " + name, nil
 		}
@@ -154,8 +158,8 @@ func (p *program) runPart(binary string, normal time.Duration, skip []string, on
 }
 
 func (p *program) failsAgain(binary, name string, limit time.Duration) bool {
-	_, ok := runTests(p.pkg, binary, limit, "-test.run", "^"+name+"$")
-	return !ok
+	_, end := runTests(p.pkg, binary, limit, "-test.run", "^"+name+"$")
+	return end != passed
 }
 
 // minLimit is how long a test may take in any case: other work on the machine may slow it down.
@@ -175,37 +179,4 @@ func failure(out string) (name string, isTest bool) {
 		}
 	}
 	return "exit", false
-}
-
-// runTests runs a test binary in a session of its own, and leaves nothing of it.
-func runTests(pkg, binary string, limit time.Duration, flags ...string) (out string, ok bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, append([]string{"-test.short"}, flags...)...)
-	cmd.Dir = pkg
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.WaitDelay = 5 * time.Second // its descendants may hold the pipe
-	b, err := cmd.CombinedOutput()
-	if cmd.Process != nil {
-		endSession(cmd.Process.Pid)
-	}
-	return string(b), err == nil
-}
-
-// endSession kills what a test has left in its session. Children of gipc have groups of their own, and changed code may not
-// end them.
-func endSession(session int) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		_, behind, _ := strings.Cut(string(b[max(0, strings.LastIndexByte(string(b), ')')):]), ") ")
-		fields := strings.Fields(behind) // state, parent, group, session
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if err == nil && len(fields) > 3 && fields[3] == strconv.Itoa(session) {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-	}
 }
