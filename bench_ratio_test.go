@@ -320,54 +320,88 @@ var benchOnce = Register("bench once", func(ctx context.Context, d *Duplex[[]byt
 	return d.Put(ctx, v)
 })
 
-// BenchmarkRatioSpawn starts a child, exchanges one message with it and waits for its end.
+// BenchmarkRatioSpawn starts children, one after the other or several at once, exchanges one message with each and waits for
+// its end. The floor starts the same program by os/exec.
 func BenchmarkRatioSpawn(b *testing.B) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	message := []byte("one message")
-	floor := func(n int) time.Duration {
-		start := time.Now()
-		for range n {
-			in, w := pipe(b)
-			r, out := pipe(b)
-			cmd := startFloor(b, "once", in, out)
-			if _, err := w.Write(append(appendHeader(nil, len(message)), message...)); err != nil {
-				b.Fatal(err)
+	for _, at := range []int{1, 8, 32} {
+		b.Run(fmt.Sprintf("at=%d", at), func(b *testing.B) {
+			side := func(once func() error) stream {
+				return func(n int) time.Duration {
+					start := time.Now()
+					inParallel(n, at, once)
+					return time.Since(start)
+				}
 			}
-			if got, err := floorRead(bufio.NewReader(r), nil); err != nil || !bytes.Equal(got, message) {
-				b.Fatal(got, err)
-			}
-			if err := cmd.Wait(); err != nil {
-				b.Fatal(err)
-			}
-			w.Close()
-			r.Close()
-		}
-		return time.Since(start)
+			ratio(b, max(32, 2*at), side(floorChild), side(ourChild))
+		})
 	}
-	ours := func(n int) time.Duration {
-		start := time.Now()
-		for range n {
-			mine, theirs, err := NewDuplex(&Options[[]byte]{Codec: Raw{}}, &Options[[]byte]{Codec: Raw{}})
-			if err != nil {
-				b.Fatal(err)
-			}
-			p, err := Spawn(ctx, benchOnce, theirs, nil)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := mine.Put(ctx, message); err != nil {
-				b.Fatal(err)
-			}
-			if got, err := mine.Get(ctx); err != nil || !bytes.Equal(got, message) {
-				b.Fatal(got, err)
-			}
-			if err := p.Wait(ctx); err != nil {
-				b.Fatal(err)
-			}
-			mine.CloseNow()
-		}
-		return time.Since(start)
+}
+
+var onceMessage = []byte("one message")
+
+func floorChild() error {
+	in, w, err := os.Pipe()
+	if err != nil {
+		return err
 	}
-	ratio(b, 30, floor, ours)
+	defer w.Close()
+	r, out, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), floorEnv+"=once")
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{in, out}, os.Stderr
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	_, _ = in.Close(), out.Close()
+	if _, err := w.Write(append(appendHeader(nil, len(onceMessage)), onceMessage...)); err != nil {
+		return err
+	}
+	got, err := floorRead(bufio.NewReader(r), nil)
+	return errors.Join(err, isOnceMessage(got), cmd.Wait())
+}
+
+func ourChild() error {
+	ctx := context.Background()
+	mine, theirs, err := NewDuplex(&Options[[]byte]{Codec: Raw{}}, &Options[[]byte]{Codec: Raw{}})
+	if err != nil {
+		return err
+	}
+	defer mine.CloseNow()
+	p, err := Spawn(ctx, benchOnce, theirs, nil)
+	if err != nil {
+		return err
+	}
+	if err := mine.Put(ctx, onceMessage); err != nil {
+		return err
+	}
+	got, err := mine.Get(ctx)
+	return errors.Join(err, isOnceMessage(got), p.Wait(ctx))
+}
+
+func isOnceMessage(got []byte) error {
+	if !bytes.Equal(got, onceMessage) {
+		return fmt.Errorf("got %q", got)
+	}
+	return nil
+}
+
+// BenchmarkSpawn reports what starting a child, one message to and fro, and its end allocate in the parent.
+func BenchmarkSpawn(b *testing.B) {
+	for _, side := range []struct {
+		name string
+		once func() error
+	}{{"floor", floorChild}, {"gipc", ourChild}} {
+		b.Run(side.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := side.once(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -129,7 +129,9 @@ func (c *childSide) run() {
 // end ends the process, after the entrypoint has returned err. What it returned is told first: sending what its Writers hold
 // may take long, and be cut short.
 func (c *childSide) end(call *call, err error) {
-	c.tell(c.outcome(err))
+	if err != nil { // nil is what an exit code of 0 says
+		c.tell(c.outcome(err))
+	}
 	open := call.closeIdle(err == nil)
 	c.cancel(nil)
 	unsent := awaitClosed(open, err == nil, c.giveUp)
@@ -196,9 +198,6 @@ func (c *childSide) prepare(b beginning) (*call, *report) {
 
 // outcome is the report of what the entrypoint returned. It is made before the ctx is cancelled for good.
 func (c *childSide) outcome(err error) report {
-	if err == nil {
-		return report{}
-	}
 	return report{Error: remote.Append(nil, err), Asked: c.ctx.Err() != nil && onlyCanceled(err)}
 }
 

@@ -95,7 +95,7 @@ type report struct {
 	Ready   bool
 	Refused refusal
 	Text    string // details of the refusal
-	Error   []byte // what the entrypoint returned, as package remote encodes it; empty: nil
+	Error   []byte // what the entrypoint returned, if not nil, as package remote encodes it
 	Asked   bool   // it was the error of the entrypoint's ctx, which had ended
 	Pong    uint64 // the answer to the Ping of that number, and nothing else
 	Serving bool   // the entrypoint called Ready, and nothing else

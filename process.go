@@ -92,8 +92,6 @@ func (p *Process) readReports() error {
 			p.ready <- r
 		case r.Pong > 0, r.Serving:
 			p.health.note(r)
-		case len(r.Error) == 0:
-			p.last = nil
 		default:
 			if p.last, err = parseRemote(r.Error, r.Asked); err != nil {
 				return p.broken(err)

@@ -28,6 +28,22 @@ func NewOutputPipe() (r End, w *os.File, err error) {
 	return openHandle(hr), os.NewFile(uintptr(hw), "pipe"), nil
 }
 
+// NewChildPipe returns an end of a pipe for this process, and the other for a child, which reads from it if childReads.
+func NewChildPipe(childReads bool, size int) (mine End, theirs Inheritable, err error) {
+	mine, other, err := NewPipe(size)
+	if err != nil {
+		return nil, theirs, err
+	}
+	if childReads {
+		mine, other = other, mine
+	}
+	if theirs, err = Give(other); err != nil {
+		_, _ = mine.Close(), other.Close()
+		return nil, theirs, err
+	}
+	return mine, theirs, nil
+}
+
 // newPipeName can't be guessed.
 func newPipeName() string { return fmt.Sprintf(`\\.\pipe\gipc-%d-%s`, os.Getpid(), rand.Text()) }
 

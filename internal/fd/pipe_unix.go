@@ -21,7 +21,23 @@ func NewPipe(size int) (r, w End, err error) {
 }
 
 // NewOutputPipe returns a pipe for a child's output.
-func NewOutputPipe() (r End, w *os.File, err error) { return os.Pipe() }
+func NewOutputPipe() (r End, w *os.File, err error) { return newGivenPipe(false) }
+
+// NewChildPipe returns an end of a pipe for this process, and the other for a child, which reads from it if childReads. Size is as
+// in NewPipe.
+func NewChildPipe(childReads bool, size int) (mine End, theirs Inheritable, err error) {
+	r, w, err := newGivenPipe(childReads)
+	if err != nil {
+		return nil, nil, err
+	}
+	if size > 0 {
+		_ = withFD(w, func(fd uintptr) { setPipeSize(fd, size) })
+	}
+	if childReads {
+		return w, r, nil
+	}
+	return r, w, nil
+}
 
 // withFD runs f with f's descriptor. Unlike Fd, it leaves the descriptor's mode alone.
 func withFD(file *os.File, f func(fd uintptr)) error {

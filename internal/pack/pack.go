@@ -77,14 +77,19 @@ func Bool(f *Fields, b *bool) {
 }
 
 // Text is for a string, or bytes. Bytes that are none arrive as nil.
-func Text[T ~string | ~[]byte](f *Fields, t *T) {
+func Text[T string | []byte](f *Fields, t *T) {
 	n := uint64(len(*t))
 	Uint(f, &n)
 	if !f.reading {
 		f.buf = append(f.buf, *t...)
 		return
 	}
-	*t = T(bytes.Clone(f.take(n))) // of a string it is a copy too many
+	switch t := any(t).(type) {
+	case *string:
+		*t = string(f.take(n))
+	case *[]byte:
+		*t = bytes.Clone(f.take(n))
+	}
 }
 
 // List is for a list, of which each handles an element.

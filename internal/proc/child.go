@@ -37,7 +37,7 @@ type Child struct {
 	cancel context.CancelFunc
 
 	unwatch func()    // the crash pipe; nil if it is not watched
-	reading sync.Once // begins to read it
+	reading sync.Once // is done by who reads it
 
 	mu     sync.Mutex
 	job    job
@@ -70,44 +70,51 @@ func (c *Child) Serve(group *errgroup.Group, ended func(error)) {
 	c.group = group
 	c.stdio.serve(group, c.served, c.alive.Done())
 	var err error
-	if c.unwatch, err = watchPipe(c.crash, c.crashes); err != nil {
-		c.readCrash()
+	if c.unwatch, err = watchPipe(c.crash, func() { c.Unreaped(c.beginCrash) }); err != nil {
+		c.beginCrash()
 	}
 	if watchExit(c.pid, func() { ended(c.end(true)) }) != nil {
 		go func() { ended(c.end(awaitExit(c.pid))) }()
 	}
 }
 
-// crashes is called when the crash pipe has something to read.
-func (c *Child) crashes() { c.Unreaped(c.readCrash) }
+// beginCrash begins to read the crash pipe, in the group.
+func (c *Child) beginCrash() {
+	c.reading.Do(func() { c.group.Go(c.readCrash) })
+}
 
-// readCrash reads the crash pipe in the group, to its end. It is called while the group has not ended.
-func (c *Child) readCrash() {
-	c.reading.Do(func() {
-		c.group.Go(func() error {
-			defer c.crash.Close()
-			defer context.AfterFunc(c.served, func() { _ = c.crash.SetReadDeadline(time.Now()) })()
-			var report crashReport
-			err := report.readFrom(c.crash)
-			if errors.Is(err, os.ErrDeadlineExceeded) { // what has come until then, too
-				_ = c.crash.SetReadDeadline(time.Now().Add(DrainDelay / 10))
-				err = report.readFrom(c.crash)
-			}
-			c.report = report.bytes()
-			return ignoreDrained(err)
-		})
-	})
+// readCrash reads the crash pipe to its end. Only where something else holds it open, that may come after the child's end.
+func (c *Child) readCrash() error {
+	defer c.crash.Close()
+	defer context.AfterFunc(c.served, func() { _ = c.crash.SetReadDeadline(time.Now()) })()
+	var report crashReport
+	err := report.readFrom(c.crash)
+	if errors.Is(err, os.ErrDeadlineExceeded) { // what has come until then, too
+		_ = c.crash.SetReadDeadline(time.Now().Add(DrainDelay / 10))
+		err = report.readFrom(c.crash)
+	}
+	c.report = report.bytes()
+	return ignoreDrained(err)
 }
 
 // end reaps the child, waits for all that serves it, and returns what went wrong. Waited says that the child has ended.
 func (c *Child) end(waited bool) error {
-	if err := c.reap(waited); err != nil {
-		c.group.Go(func() error { return err })
+	c.fails(c.reap(waited))
+	if c.unwatch != nil {
+		c.unwatch()
 	}
+	c.reading.Do(func() { c.fails(c.readCrash()) })
 	err := c.group.Wait()
 	c.drain.Stop()
 	c.cancel()
 	return err
+}
+
+// fails gives the group an error, if there is one.
+func (c *Child) fails(err error) {
+	if err != nil {
+		c.group.Go(func() error { return err })
+	}
 }
 
 // reap takes the child's exit status. It waits for the child's end, unless that was waited for.
@@ -131,10 +138,6 @@ func (c *Child) reap(waited bool) error {
 	c.state = state
 	c.exit()
 	c.drain = time.AfterFunc(DrainDelay, c.cancel)
-	if c.unwatch != nil {
-		c.unwatch()
-	}
-	c.readCrash()
 	events, errEnd := job.end()
 	c.events = events
 	if doomed || job.endsAll() {

@@ -61,21 +61,12 @@ func (c *pipes) openCrash() error {
 
 // openOne opens a pipe whose read end is the child's if toChild, and returns the other end.
 func (c *pipes) openOne(toChild bool, size int) (fd.End, error) {
-	r, w, err := fd.NewPipe(size)
+	mine, theirs, err := fd.NewChildPipe(toChild, size)
 	if err != nil {
 		return nil, err
-	}
-	mine, theirs := r, w
-	if toChild {
-		mine, theirs = w, r
 	}
 	c.mine = append(c.mine, mine)
-	given, err := fd.Give(theirs)
-	if err != nil {
-		_ = theirs.Close()
-		return nil, err
-	}
-	c.child = append(c.child, given)
+	c.child = append(c.child, theirs)
 	return mine, nil
 }
 

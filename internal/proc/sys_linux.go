@@ -74,22 +74,28 @@ func nameProcess(name string) {
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&cstring[0])), 0, 0, 0) // it fails only for a bad address
 }
 
-// resetSignals undoes what exec leaves of the parent's ignored signals. Go's runtime respects an inherited SIG_IGN of
-// SIGHUP and SIGINT, and leaves those of job control alone.
+// leftAlone are the signals that stay ignored in a Go program whose parent ignored them: the runtime respects that of SIGHUP and
+// SIGINT, and leaves those of job control and of C libraries alone. For all others it installs its handler.
+var leftAlone = [...]uintptr{
+	uintptr(syscall.SIGHUP), uintptr(syscall.SIGINT), uintptr(syscall.SIGCONT),
+	uintptr(syscall.SIGTSTP), uintptr(syscall.SIGTTIN), uintptr(syscall.SIGTTOU), 32, 33, 34,
+}
+
+// resetSignals undoes what exec leaves of the parent's ignored signals.
 func resetSignals() {
 	const setSize = 8 // of the kernel's sigset_t
 	type sigaction struct {
 		handler uintptr // the kernel's first field, but on MIPS
 		rest    [4]uintptr
 	}
-	for sig := uintptr(1); sig <= 64; sig++ {
+	for _, sig := range leftAlone {
 		var old, dfl sigaction
 		get := [...]uintptr{sig, 0, uintptr(unsafe.Pointer(&old)), setSize}
 		if _, _, e := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, get[0], get[1], get[2], get[3], 0, 0); e != 0 {
 			continue
 		}
 		const ignore = 1 // SIG_IGN
-		if old.handler == ignore && syscall.Signal(sig) != syscall.SIGPIPE {
+		if old.handler == ignore {
 			_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&dfl)), 0, setSize, 0, 0)
 			forgetIgnored(syscall.Signal(sig))
 		}
