@@ -87,7 +87,7 @@ func newClient(nc *nats.Conn, kind kindOf, o Options) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{broker: b, kind: kind, id: newClientID(), waiting: map[uint64]*waiter{}, served: time.Now()}
+	c := &client{broker: b, kind: kind, id: newID(), waiting: map[uint64]*waiter{}, served: time.Now()}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	if c.tasks, err = b.openTasks(c.ctx, kind); err != nil {
 		return nil, err
