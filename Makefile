@@ -6,7 +6,7 @@ MODELTIME ?= 20s
 CHAOSTIME ?= 20s
 STORMTIME ?= 10s
 
-.PHONY: build test race test32 model chaos storm fuzz bench vet walls lint wine cgroup ci
+.PHONY: build test race test32 model chaos storm fuzz bench vet walls lint wine cgroup nats ci
 
 build:
 	go build ./...
@@ -49,6 +49,9 @@ wine:
 
 cgroup:
 	.ci/cgroup
+
+nats:
+	.ci/nats
 
 ci:
 	.ci/run

@@ -64,22 +64,38 @@ func (l *loop[A, R]) take(args iter.Seq[A]) {
 		}
 		close(l.items)
 	}()
-	for arg := range args {
-		select {
-		case l.slots <- struct{}{}:
-		case <-l.ctx.Done():
+	if l.slot() {
+		for arg := range args {
+			if l.ctx.Err() != nil {
+				break
+			}
+			l.start(arg)
+			if !l.slot() {
+				break
+			}
 		}
-		if l.ctx.Err() != nil {
-			break
-		}
-		it := &item[R]{over: make(chan struct{})}
-		l.items <- it // has room: there are as many slots
-		go func() {
-			defer close(it.over)
-			it.value, it.err = l.client.do(l.ctx, arg, true)
-		}()
 	}
 	returned = true
+}
+
+// slot waits until one more argument may be taken. It returns false when ctx has ended.
+func (l *loop[A, R]) slot() bool {
+	select {
+	case l.slots <- struct{}{}:
+		return true
+	case <-l.ctx.Done():
+		return false
+	}
+}
+
+// start starts a task. There is room in items: it has a slot.
+func (l *loop[A, R]) start(arg A) {
+	it := &item[R]{over: make(chan struct{})}
+	l.items <- it
+	go func() {
+		defer close(it.over)
+		it.value, it.err = l.client.do(l.ctx, arg, true)
+	}()
 }
 
 // run yields the results.

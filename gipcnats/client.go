@@ -53,9 +53,9 @@ type answer struct {
 	err    error
 }
 
-// NewClient returns a Client of the task t. It makes the streams that are missing, and returns an error if the server can't be
-// asked until ctx of nats.go's default, 5 s, has ended, if the options make no sense, or if values of these types can't be sent.
-// The options, and nil, may be shared.
+// NewClient returns a Client of the task t, and makes the streams that are missing. It returns an error if the server doesn't
+// answer within 5 s, if the options make no sense, or if values of these types can't be sent. The options, and nil, may be
+// shared.
 //
 // The client renews a lease with the server while it lives, and holds some goroutines. Close it when it is not needed any more.
 func NewClient[A, R any](nc *nats.Conn, t *pool.Task[A, R], opts *Options) (*Client[A, R], error) {
@@ -87,7 +87,7 @@ func newClient(nc *nats.Conn, kind kindOf, o Options) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{broker: b, kind: kind, id: newClientID(), waiting: map[uint64]*waiter{}, served: time.Now()}
+	c := &client{broker: b, kind: kind, id: newID(), waiting: map[uint64]*waiter{}, served: time.Now()}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	if c.tasks, err = b.openTasks(c.ctx, kind); err != nil {
 		return nil, err

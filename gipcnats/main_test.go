@@ -2,8 +2,10 @@ package gipcnats
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -50,6 +52,9 @@ var obey = pool.Register("obey me", func(ctx context.Context, d deed) (done, err
 		note(d.Path, fmt.Sprintln(d.N))
 	case "echo":
 		result.Data = d.Data
+	case "sum":
+		sum := sha256.Sum256(d.Data)
+		result.Data = sum[:]
 	case "fail":
 		return result, fmt.Errorf("no luck with %d: %w", d.N, fs.ErrNotExist)
 	case "fail registered":
@@ -160,7 +165,12 @@ func quick() *Options {
 // serving runs a Serve in this process until the test ends.
 func serving(t testing.TB, url string, opts *Options, poolOpts *pool.Options) (p *pool.Pool[deed, done], stop func() error) {
 	t.Helper()
-	p, err := pool.New(obey, poolOpts)
+	var o pool.Options
+	if poolOpts != nil {
+		o = *poolOpts
+	}
+	o.Spawn = &gipc.SpawnOptions{Stderr: io.Discard} // panics are told by errors
+	p, err := pool.New(obey, &o)
 	test.Check(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	nc := connect(t, url)

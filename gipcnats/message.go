@@ -1,11 +1,15 @@
 package gipcnats
 
 import (
+	"crypto/sha256"
+	"encoding"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"reflect"
+	"strings"
 	"syscall"
 	"time"
 
@@ -254,4 +258,80 @@ func decode[T any](c gipc.Codec[T], src []byte, v *T) error {
 		return &gipc.DecodeError{Type: reflect.TypeFor[T]().String(), Codec: c.Name(), Size: len(src), Err: err}
 	}
 	return nil
+}
+
+// kindOf names what a task's clients and Serves must agree in: its name and its fingerprint, as two tokens.
+type kindOf struct{ name, print string }
+
+func kindOfTask[A, R any](t *pool.Task[A, R], version string) kindOf {
+	return kindOf{escape(t.Name()), fingerprint(t.Name(), version,
+		t.ArgCodec().Name(), shape(reflect.TypeFor[A]()), t.ResultCodec().Name(), shape(reflect.TypeFor[R]()))}
+}
+
+func fingerprint(parts ...string) string {
+	sum := sha256.New()
+	for _, part := range parts {
+		fmt.Fprintf(sum, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
+}
+
+// shape describes what of a type's values is sent: kinds, the fields' names and tags. The names of types are not in it, except
+// where a type has an encoding of its own.
+func shape(t reflect.Type) string {
+	var b strings.Builder
+	writeShape(&b, t, map[reflect.Type]int{})
+	return b.String()
+}
+
+var ownEncodings = []reflect.Type{
+	reflect.TypeFor[encoding.BinaryMarshaler](), reflect.TypeFor[encoding.BinaryAppender](), reflect.TypeFor[encoding.TextMarshaler](),
+	reflect.TypeFor[interface{ MarshalCBOR() ([]byte, error) }](), reflect.TypeFor[interface{ MarshalJSON() ([]byte, error) }](),
+}
+
+func writeShape(b *strings.Builder, t reflect.Type, seen map[reflect.Type]int) {
+	if n, ok := seen[t]; ok {
+		fmt.Fprintf(b, "#%d", n)
+		return
+	}
+	for _, own := range ownEncodings {
+		if t.Name() != "" && (t.Implements(own) || reflect.PointerTo(t).Implements(own)) {
+			fmt.Fprintf(b, "%s.%s", t.PkgPath(), t.Name())
+			return
+		}
+	}
+	if t.Name() != "" && t.PkgPath() != "" {
+		seen[t] = len(seen)
+	}
+	b.WriteString(t.Kind().String())
+	switch t.Kind() {
+	case reflect.Array:
+		fmt.Fprintf(b, "%d", t.Len())
+		writeShape(b, t.Elem(), seen)
+	case reflect.Slice, reflect.Pointer:
+		writeShape(b, t.Elem(), seen)
+	case reflect.Map:
+		b.WriteByte('[')
+		writeShape(b, t.Key(), seen)
+		b.WriteByte(']')
+		writeShape(b, t.Elem(), seen)
+	case reflect.Interface:
+		fmt.Fprintf(b, " %s.%s", t.PkgPath(), t.Name())
+	case reflect.Struct:
+		writeFields(b, t, seen)
+	}
+}
+
+func writeFields(b *strings.Builder, t reflect.Type, seen map[reflect.Type]int) {
+	b.WriteByte('{')
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.PkgPath != "" && !f.Anonymous && f.Name != "_" { // cbor's toarray stands at a field named _
+			continue
+		}
+		fmt.Fprintf(b, "%s %q %q ", f.Name, f.Tag.Get("cbor"), f.Tag.Get("json"))
+		writeShape(b, f.Type, seen)
+		b.WriteByte(';')
+	}
+	b.WriteByte('}')
 }

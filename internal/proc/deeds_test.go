@@ -1,8 +1,8 @@
 package proc
 
 import (
-	"errors"
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"

@@ -1,0 +1,252 @@
+package gipcnats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/go-gipc/gipc"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ChannelOptions say how a channel's messages travel. The zero value, and nil, are good, but for a T that CBOR can't encode.
+// Readers and Writers of a channel need the same Prefix and Codec. The options of the stream count when it is made, by whoever
+// comes first.
+type ChannelOptions[T any] struct {
+	Codec gipc.Codec[T] // nil: gipc.CBOR
+
+	// Prefix, Memory, Replicas, MaxValue and Logger are as in Options, and so is AckWait: after how long without a sign of life
+	// from its Reader a message goes to another one. The last Reader that is made sets it for all.
+	Prefix   string
+	Memory   bool
+	Replicas int
+	AckWait  time.Duration
+	MaxValue int
+	Logger   *slog.Logger
+
+	// MaxMessages and MaxBytes bound the stream. When it is full, Put waits. 0: no limit but the server's.
+	MaxMessages, MaxBytes int64
+
+	// Ahead is how many messages the server sends to a Reader before they are asked for. Other Readers don't get them
+	// meanwhile. 0: 64.
+	Ahead int
+}
+
+// A message of a channel is a byte of format, one of flags, and the value's encoding. A large value is an object, whose message
+// has a subject of its own. The end is a message on a subject of its own, too: so a Put can demand that there is none.
+
+const channelHead = 1 + 1
+
+// channel is what the two ends have in common.
+type channel[T any] struct {
+	*broker
+	name   string
+	codec  gipc.Codec[T]
+	ahead  int
+	stream jetstream.Stream
+}
+
+func openChannel[T any](ctx context.Context, nc *nats.Conn, name string, opts *ChannelOptions[T]) (*channel[T], error) {
+	var o ChannelOptions[T]
+	if opts != nil {
+		o = *opts
+	}
+	def(&o.Ahead, 64)
+	general := Options{Prefix: o.Prefix, Memory: o.Memory, Replicas: o.Replicas, AckWait: o.AckWait, MaxValue: o.MaxValue, Logger: o.Logger}
+	if err := general.resolve(); err != nil {
+		return nil, err
+	}
+	if name == "" || o.Ahead < 0 || o.MaxMessages < 0 || o.MaxBytes < 0 {
+		return nil, errors.New("the name is empty, or a number in ChannelOptions is negative")
+	}
+	if o.Codec == nil {
+		o.Codec = gipc.CBOR[T]{}
+	}
+	if err := gipc.CheckCodec(o.Codec); err != nil {
+		return nil, err
+	}
+	b, err := newBroker(nc, general)
+	if err != nil {
+		return nil, err
+	}
+	c := &channel[T]{broker: b, name: name, codec: o.Codec, ahead: o.Ahead}
+	c.stream, err = b.stream(ctx, jetstream.StreamConfig{
+		Name: c.streamName(), Subjects: []string{c.subjectOf(">")}, Retention: jetstream.WorkQueuePolicy,
+		MaxMsgs: orNone(o.MaxMessages), MaxBytes: orNone(o.MaxBytes),
+	})
+	return c, err
+}
+
+func (c *channel[T]) streamName() string { return c.names.stream("channel", escape(c.name)) }
+
+func (c *channel[T]) subjectOf(tokens ...string) string {
+	return c.subject(append([]string{"channel", escape(c.name)}, tokens...)...)
+}
+
+func (c *channel[T]) end() string { return c.subjectOf("end") }
+
+// Writer is the sending end of a channel. Its methods may be called from any number of goroutines at once. It holds nothing but
+// its connection.
+type Writer[T any] struct {
+	channel *channel[T]
+	mu      sync.Mutex
+	closed  bool
+}
+
+// NewWriter returns a Writer of the channel of this name, and makes the channel if it is missing. Any number of Writers may
+// write to a channel. The options, and nil, may be shared.
+func NewWriter[T any](ctx context.Context, nc *nats.Conn, name string, opts *ChannelOptions[T]) (*Writer[T], error) {
+	c, err := openChannel(ctx, nc, name, opts)
+	if err != nil {
+		return nil, fmt.Errorf("gipcnats: new writer of channel %s: %w", name, err)
+	}
+	return &Writer[T]{channel: c}, nil
+}
+
+// Put stores v in the channel. It blocks while the channel is full and while the server is away. Nil means that the message is
+// stored. It keeps no reference to v.
+//
+// When ctx ends, Put returns its error. The message is not stored then, unless the error matches ErrUncertain: the server was
+// asked and has not answered. Behind the end of the channel the error matches [gipc.ErrClosed]. A value that can't be encoded
+// (*gipc.EncodeError) and one that is too large (*gipc.TooLargeError) store nothing.
+func (w *Writer[T]) Put(ctx context.Context, v T) error {
+	err := w.put(ctx, v)
+	if err != nil {
+		err = fmt.Errorf("gipcnats: put to channel %s: %w", w.channel.name, err)
+	}
+	return err
+}
+
+func (w *Writer[T]) put(ctx context.Context, v T) error {
+	c := w.channel
+	w.mu.Lock()
+	closed := w.closed
+	w.mu.Unlock()
+	if closed {
+		return gipc.ErrClosed
+	}
+	data, err := encode(c.codec, []byte{format, 0}, v)
+	if size := len(data) - channelHead; err == nil && size > c.opts.MaxValue {
+		err = &gipc.TooLargeError{Size: uint64(size), Limit: c.opts.MaxValue}
+	}
+	if err != nil {
+		return err
+	}
+	m := &nats.Msg{Subject: c.subjectOf("msg"), Data: data}
+	number := newID()
+	large := !c.inline(len(data))
+	if large {
+		m.Subject = c.subjectOf("msg", number)
+		m.Data = []byte{format, flagLarge}
+		if err := c.putValue(ctx, c.streamName(), m.Subject, data[channelHead:]); err != nil {
+			return err
+		}
+	}
+	asked, err := c.whenRoom(ctx, m, number, jetstream.WithExpectLastSequenceForSubject(0, c.end()))
+	switch {
+	case err == nil:
+		return nil
+	case large && !asked:
+		c.drop(m.Subject)
+	}
+	if isWrongSequence(err) {
+		return gipc.ErrClosed
+	}
+	if asked {
+		return fmt.Errorf("%w: %w", err, ErrUncertain)
+	}
+	return err
+}
+
+// whenRoom stores a message as soon as there is room for it.
+func (c *channel[T]) whenRoom(ctx context.Context, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt) (asked bool, err error) {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		asked, err := c.publish(ctx, m, msgID, opts...)
+		if !errors.Is(err, errFull) {
+			return asked, err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return false, err
+		}
+	}
+}
+
+// isWrongSequence says that a subject has a message that should not be there.
+func isWrongSequence(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) &&
+		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}
+
+// Close ends the channel, for all its Writers: Readers get what is stored, then io.EOF. It blocks while the channel is full and
+// while the server is away. When ctx ends, Close returns its error, and may be called again. Closing it twice is
+// gipc.ErrClosed. A Writer that is dropped without Close ends nothing.
+func (w *Writer[T]) Close(ctx context.Context) error {
+	c := w.channel
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var asked bool
+	err := gipc.ErrClosed
+	if !w.closed {
+		m := &nats.Msg{Subject: c.end(), Data: []byte{format, 0}}
+		asked, err = c.whenRoom(ctx, m, "end", jetstream.WithExpectLastSequencePerSubject(0))
+	}
+	switch {
+	case err == nil || isWrongSequence(err): // another Writer was faster
+		w.closed = true
+		return nil
+	case asked:
+		err = fmt.Errorf("%w: %w", err, ErrUncertain)
+	}
+	return fmt.Errorf("gipcnats: close channel %s: %w", c.name, err)
+}
+
+// Reader is a receiving end of a channel. All Readers of a channel share its messages. Its methods may be called from any number
+// of goroutines at once, but a Get acknowledges what other goroutines got before. So give each its own Reader.
+type Reader[T any] struct {
+	channel  *channel[T]
+	consumer jetstream.Consumer
+	ctx      context.Context // ends with Close, or the connection
+	stop     context.CancelCauseFunc
+	done     sync.WaitGroup
+	fetching context.Context // ends with ctx, or at the end of the channel
+	endFetch context.CancelFunc
+	fetched  chan struct{}      // closed when fetch has returned
+	turn     chan struct{}      // holds one while a Get is under way
+	queue    chan jetstream.Msg // fetched, in the order of the stream
+	room     chan struct{}      // has room for one: a Get has taken something from queue
+
+	mu    sync.Mutex
+	mine  map[jetstream.Msg]struct{} // fetched and not acknowledged: kept by in-progress acks
+	held  []jetstream.Msg            // those that Get has returned
+	ended bool                       // the end was read
+}
+
+// NewReader returns a Reader of the channel of this name, and makes the channel if it is missing. Close it when it is not needed
+// any more: it holds messages that others don't get meanwhile. The options, and nil, may be shared.
+func NewReader[T any](ctx context.Context, nc *nats.Conn, name string, opts *ChannelOptions[T]) (*Reader[T], error) {
+	c, err := openChannel(ctx, nc, name, opts)
+	var consumer jetstream.Consumer
+	if err == nil {
+		consumer, err = c.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+			Durable: "readers", AckPolicy: jetstream.AckExplicitPolicy, AckWait: c.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1,
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gipcnats: new reader of channel %s: %w", name, err)
+	}
+	r := &Reader[T]{
+		channel: c, consumer: consumer, turn: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		queue: make(chan jetstream.Msg, c.ahead), mine: map[jetstream.Msg]struct{}{}, fetched: make(chan struct{}),
+	}
+	r.ctx, r.stop = context.WithCancelCause(context.Background())
+	r.fetching, r.endFetch = context.WithCancel(r.ctx)
+	r.done.Go(r.fetch)
+	r.done.Go(r.signsOfLife)
+	r.done.Go(func() { c.sweeping(r.ctx) })
+	return r, nil
+}

@@ -1,0 +1,255 @@
+package gipcnats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/go-gipc/gipc"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Get acknowledges what this Reader's earlier Gets returned, waits for the next message, and returns it. It returns io.EOF when
+// the channel was closed and all messages before its end are acknowledged, by whatever Reader, now and ever after.
+//
+// It returns the ctx's error as soon as ctx ends, and loses no message. After a *gipc.DecodeError or *gipc.TooLargeError the next
+// Get returns the next message. The message is delivered to another Reader if this one's process dies before it is acknowledged.
+// While the Reader lives, that does not happen, however long its owner works on it.
+func (r *Reader[T]) Get(ctx context.Context) (T, error) {
+	var v T
+	err := r.GetInto(ctx, &v)
+	return v, err
+}
+
+// GetInto is Get into *v. The codecs of package gipc reuse the memory of *v. After an error *v may hold part of a message.
+func (r *Reader[T]) GetInto(ctx context.Context, v *T) error {
+	err := r.get(ctx, v)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("gipcnats: get from channel %s: %w", r.channel.name, err)
+	}
+	return err
+}
+
+func (r *Reader[T]) get(ctx context.Context, v *T) error {
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return causeOf(ctx)
+	}
+	r.said(r.acknowledge())
+	for {
+		r.mu.Lock()
+		ended := r.ended
+		r.mu.Unlock()
+		switch {
+		case r.ctx.Err() != nil:
+			return context.Cause(r.ctx)
+		case ended:
+			return io.EOF
+		}
+		select {
+		case m := <-r.queue:
+			r.madeRoom()
+			if m.Subject() == r.channel.end() {
+				r.atEnd(ctx, m)
+				continue
+			}
+			r.mu.Lock()
+			r.held = append(r.held, m)
+			r.mu.Unlock()
+			return r.value(ctx, m, v)
+		case <-ctx.Done():
+			return causeOf(ctx)
+		case <-r.ctx.Done():
+		}
+	}
+}
+
+// value decodes a message.
+func (r *Reader[T]) value(ctx context.Context, m jetstream.Msg, v *T) error {
+	data := m.Data()
+	if len(data) < channelHead || data[0] != format {
+		return &gipc.DecodeError{Type: "message", Codec: r.channel.codec.Name(), Size: len(data), Err: errFormat}
+	}
+	payload := data[channelHead:]
+	if data[1]&flagLarge != 0 {
+		var err error
+		if payload, err = r.channel.getValue(ctx, m.Subject()); err != nil {
+			if ctx.Err() != nil {
+				r.putBack(m)
+			}
+			return err
+		}
+	}
+	return decode(r.channel.codec, payload, v)
+}
+
+// putBack gives back a message whose Get was cancelled, for the next one.
+func (r *Reader[T]) putBack(m jetstream.Msg) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = r.held[:len(r.held)-1]
+	delete(r.mine, m)
+	r.said(m.Nak())
+}
+
+// atEnd decides whether the end that was delivered is the end: not as long as a Reader has a message that it may not live to
+// acknowledge. In any case the mark goes back, for other Readers or for later. Here it would be in their way: nothing is
+// fetched any more.
+func (r *Reader[T]) atEnd(ctx context.Context, m jetstream.Msg) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	info, err := r.consumer.Info(ctx)
+	ended := err == nil && info.NumPending == 0 && info.NumAckPending == 1 // the mark itself
+	if ended {
+		r.endFetch()
+		<-r.fetched
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = ended
+	delete(r.mine, m)
+	r.said(m.NakWithDelay(lastPause / 4)) // by then the server knows that nothing is fetched here
+}
+
+// Ack acknowledges what the Reader's Gets have returned.
+func (r *Reader[T]) Ack() error {
+	if err := r.acknowledge(); err != nil {
+		return fmt.Errorf("gipcnats: acknowledge in channel %s: %w", r.channel.name, err)
+	}
+	return nil
+}
+
+func (r *Reader[T]) acknowledge() error {
+	r.mu.Lock()
+	held := r.held
+	r.held = nil
+	for _, m := range held {
+		delete(r.mine, m)
+	}
+	r.mu.Unlock()
+	var err error
+	for _, m := range held {
+		err = errors.Join(err, m.Ack())
+		if data := m.Data(); len(data) >= channelHead && data[1]&flagLarge != 0 {
+			r.channel.drop(m.Subject())
+		}
+	}
+	return err
+}
+
+// All returns the messages up to the end of the channel, which ends the loop without an error. Any other error is yielded with
+// what there is of a value. Behind a *gipc.DecodeError or a *gipc.TooLargeError, which leave the Reader usable, the loop goes on.
+// Each step acknowledges the one before. If the loop is left early, the last message is not: call Ack if it is done.
+func (r *Reader[T]) All(ctx context.Context) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for {
+			v, err := r.Get(ctx)
+			if err == io.EOF || !yield(v, err) || err != nil && !staysUsable(err) {
+				return
+			}
+		}
+	}
+}
+
+func staysUsable(err error) bool {
+	var decode *gipc.DecodeError
+	var size *gipc.TooLargeError
+	return errors.As(err, &decode) || errors.As(err, &size)
+}
+
+// Close ends the Reader, not the channel. What it holds goes back to the channel, and so does what it returned and is not
+// acknowledged. Gets under way, and later ones, return gipc.ErrClosed, and so does a second Close.
+func (r *Reader[T]) Close() error {
+	r.mu.Lock()
+	closed := r.ctx.Err() != nil
+	r.stop(gipc.ErrClosed)
+	r.mu.Unlock()
+	if closed {
+		return fmt.Errorf("gipcnats: close reader of channel %s: %w", r.channel.name, context.Cause(r.ctx))
+	}
+	r.done.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for m := range r.mine {
+		r.said(m.Nak())
+	}
+	clear(r.mine)
+	r.held = nil
+	return nil
+}
+
+// Remove deletes the channel with all that is in it. Close the Readers first.
+func (r *Reader[T]) Remove(ctx context.Context) error {
+	if err := r.channel.js.DeleteStream(ctx, r.channel.streamName()); err != nil {
+		return fmt.Errorf("gipcnats: remove channel %s: %w", r.channel.name, err)
+	}
+	return nil
+}
+
+// said notes that an answer to the server could not be sent. The message is delivered again then.
+func (r *Reader[T]) said(err error) {
+	if err != nil {
+		r.channel.opts.Logger.Debug("gipcnats: the server is not told", "channel", r.channel.name, "error", err)
+	}
+}
+
+func (r *Reader[T]) madeRoom() {
+	select {
+	case r.room <- struct{}{}:
+	default:
+	}
+}
+
+// fetch keeps the queue filled. It asks for more when half of it is empty.
+func (r *Reader[T]) fetch() {
+	defer close(r.fetched)
+	for r.fetching.Err() == nil {
+		free := cap(r.queue) - len(r.queue)
+		if 2*free < cap(r.queue) {
+			select {
+			case <-r.room:
+			case <-r.fetching.Done():
+			}
+			continue
+		}
+		if err := r.fetchSome(free); err != nil && r.fetching.Err() == nil {
+			if r.channel.nc.IsClosed() {
+				r.stop(nats.ErrConnectionClosed)
+			}
+			r.channel.opts.Logger.Debug("gipcnats: no messages, trying again", "channel", r.channel.name, "error", err)
+			_ = sleep(r.fetching, firstPause)
+		}
+	}
+}
+
+func (r *Reader[T]) fetchSome(n int) error {
+	ctx, cancel := context.WithTimeout(r.fetching, pullExpiry)
+	defer cancel()
+	batch, err := r.consumer.Fetch(n, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(pullHeartbeat))
+	if err != nil {
+		return err
+	}
+	for m := range batch.Messages() {
+		r.mu.Lock()
+		r.mine[m] = struct{}{}
+		r.mu.Unlock()
+		r.queue <- m // has room: no more were asked for
+	}
+	return batch.Error()
+}
+
+// signsOfLife tells the server three times in AckWait which messages are here, so that they are not given to others.
+func (r *Reader[T]) signsOfLife() {
+	for sleep(r.ctx, r.channel.opts.AckWait/3) == nil {
+		r.mu.Lock()
+		for m := range r.mine {
+			r.said(m.InProgress())
+		}
+		r.mu.Unlock()
+	}
+}
