@@ -6,7 +6,7 @@ MODELTIME ?= 20s
 CHAOSTIME ?= 20s
 STORMTIME ?= 10s
 
-.PHONY: build test race test32 model chaos storm fuzz bench vet walls lint wine cgroup nats ci
+.PHONY: build test race test32 model chaos storm fuzz bench vet walls lint wine cgroup qemu nats ci
 
 build:
 	go build ./...
@@ -15,25 +15,25 @@ test:
 	go test ./...
 
 race:
-	go test -race -shuffle=on ./...
+	go test -vet=off -race -shuffle=on ./...
 
 test32:
-	GOARCH=386 go test -short ./...
+	GOARCH=386 go test -vet=off -short ./...
 
 model:
-	go test ./internal/wire -run "TestModel\$$" -model.time $(MODELTIME)
+	go test -vet=off ./internal/wire -run "TestModel\$$" -model.time $(MODELTIME)
 
 chaos:
-	go test . -run "TestChaos\$$" -chaos.time $(CHAOSTIME)
+	go test -vet=off . -run "TestChaos\$$" -chaos.time $(CHAOSTIME)
 
 storm:
-	go test ./pool -run TestStorm -storm.time $(STORMTIME) -timeout 20m
+	go test -vet=off ./pool -run TestStorm -storm.time $(STORMTIME) -timeout 20m
 
 fuzz:
 	.ci/fuzz $(FUZZTIME)
 
 bench:
-	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+	go test -vet=off -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 vet:
 	.ci/vet
@@ -52,6 +52,9 @@ cgroup:
 
 nats:
 	.ci/nats
+
+qemu:
+	.ci/qemu
 
 ci:
 	.ci/run

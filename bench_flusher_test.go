@@ -97,3 +97,17 @@ func flusherStream(b *testing.B, size, limit int) (_ stream, stop func()) {
 			}
 		}
 }
+
+// BenchmarkRatioFlusher compares Options.Buffer with a flusher by hand.
+func BenchmarkRatioFlusher(b *testing.B) {
+	const buffer = 64 << 10
+	for _, size := range []int{64, 1 << 10} {
+		b.Run(sizeName(size)+"/buffer=64KiB", func(b *testing.B) {
+			floor, stopFloor := flusherStream(b, size, buffer)
+			ours, stopOurs := ourStream(b, size, 1, Options[[]byte]{Buffer: buffer})
+			ratio(b, 200_000, floor, ours)
+			stopOurs()
+			stopFloor()
+		})
+	}
+}

@@ -239,20 +239,6 @@ func BenchmarkRatio(b *testing.B) {
 	}
 }
 
-// BenchmarkRatioFlusher compares Options.Buffer with a flusher by hand.
-func BenchmarkRatioFlusher(b *testing.B) {
-	const buffer = 64 << 10
-	for _, size := range []int{64, 1 << 10} {
-		b.Run(sizeName(size)+"/buffer=64KiB", func(b *testing.B) {
-			floor, stopFloor := flusherStream(b, size, buffer)
-			ours, stopOurs := ourStream(b, size, 1, Options[[]byte]{Buffer: buffer})
-			ratio(b, 200_000, floor, ours)
-			stopOurs()
-			stopFloor()
-		})
-	}
-}
-
 // BenchmarkRatioShared has the same floor: a write into a pipe for each message.
 func BenchmarkRatioShared(b *testing.B) {
 	for _, c := range []struct{ size, writers, messages int }{

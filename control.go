@@ -65,9 +65,11 @@ func (p *passedEnd) fields(f *pack.Fields) {
 	pack.Int(f, &p.Kind)
 	pack.Text(f, &p.Codec)
 	pack.Text(f, &p.Name)
+	pack.Bool(f, &p.Shared)
 	s := &p.State
 	pack.Int(f, &s.MaxMessage)
 	pack.Int(f, &s.Buffer)
+	pack.Bool(f, &s.Grows)
 	pack.Bool(f, &s.EndMark)
 	pack.Bool(f, &s.NonBlocking)
 	pack.List(f, &s.GivenBack, func(payload *[]byte) { pack.Text(f, payload) })

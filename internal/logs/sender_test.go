@@ -16,11 +16,21 @@ import (
 	"github.com/go-gipc/gipc/internal/test"
 )
 
-// fill logs until records are dropped, and returns how many it has logged.
+// fill logs until records are dropped, and returns how many it has logged. No byte more has room then: the record that tells of
+// those that were dropped is shorter than others.
 func fill(t testing.TB, h *Handler) (n int) {
 	t.Helper()
 	test.SkipUnderWine(t, "its pipes don't tell how much room they have")
-	for l := slog.New(h); ; n++ {
+	l := slog.New(h)
+	for ; n < 100; n++ {
+		l.Info(fmt.Sprint("record ", n))
+	}
+	for padding := []byte(strings.Repeat("\n", 4096)); len(padding) > 0; { // empty lines, which are no records
+		if _, err := h.to.pipe.TryWrite(padding); err != nil {
+			padding = padding[:len(padding)/2]
+		}
+	}
+	for ; ; n++ {
 		h.to.mu.Lock()
 		full := h.to.room != nil
 		h.to.mu.Unlock()
