@@ -24,6 +24,8 @@ func TestNothingIsAllocatedPerMessage(t *testing.T) {
 			allocationFree(t, ctx, "Raw", rawOptions, message)
 			allocationFree(t, ctx, "Raw with Buffer", &Options[[]byte]{Codec: Raw{}, Buffer: 1000}, message)
 			allocationFree(t, ctx, "Raw, 50 kB", rawOptions, bytes.Clone(test.Pattern(50_000)))
+			allocationFree(t, ctx, "Raw, shared", sharedOptions(1<<20), message)
+			allocationFree(t, ctx, "Raw, shared, 50 kB", sharedOptions(1<<20), bytes.Clone(test.Pattern(50_000)))
 			allocationFree(t, ctx, "bytes", nil, message)
 			allocationFree(t, ctx, "int", nil, 1<<30)
 			allocationFree(t, ctx, "int8", nil, int8(-1))

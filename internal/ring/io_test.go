@@ -84,6 +84,31 @@ func TestNoWakeupIsLost(t *testing.T) {
 	}
 }
 
+// Where each side answers the other, nothing that comes later makes up for a wake-up that was lost.
+func TestNoWakeupIsLostInAPingPong(t *testing.T) {
+	test.Bounded(t)
+	questions, ask := open(t, 1)
+	answers, answer := open(t, 1)
+	rounds := test.Scaled(10_000)
+	pass := func(from *Source, to *Sink, rng *rand.Rand) error {
+		buf := make([]byte, 1)
+		for range rounds {
+			pause(rng)
+			_, err := to.Write(context.Background(), buf, nil)
+			if err == nil {
+				_, err = from.Read(context.Background(), lent(buf))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	echoed := test.Started(func() error { return pass(questions, answer, rand.New(rand.NewPCG(1, 1))) })
+	test.Check(t, pass(answers, ask, rand.New(rand.NewPCG(2, 2))))
+	test.Check(t, <-echoed)
+}
+
 func writeRandomly(w *Sink, total int, rng *rand.Rand) error {
 	buf := make([]byte, 2*w.Size())
 	for at := 0; at < total; {
@@ -212,6 +237,22 @@ func TestWriterLearnsThatTheReaderIsGone(t *testing.T) {
 	test.Equal(t, stream.IsPeerClosed(<-put), true)
 }
 
+// The same where a Read sleeps, which Close wakes: it must not say that it is awake.
+func TestWriterLearnsThatTheReaderIsGoneFromItsSleep(t *testing.T) {
+	test.Bounded(t)
+	for range test.Scaled(300) {
+		r, w := open(t, 1)
+		got := test.Started(func() error { _, err := r.Read(t.Context(), lent(make([]byte, 1))); return err })
+		sleeping(t, r.sleeps)
+		test.Check(t, r.Close())
+		if <-got == nil {
+			t.Error("it read something")
+		}
+		test.Equal(t, w.WriteNow([]byte("x"), nil), false)
+		test.Check(t, w.Close())
+	}
+}
+
 func TestInterruptWakesTheCallUnderWay(t *testing.T) {
 	test.Bounded(t)
 	r, w := open(t, 1)
@@ -330,4 +371,22 @@ func TestHostileSideGetsNowhere(t *testing.T) {
 		stopped.Store(true)
 		scribblers.Wait()
 	}
+}
+
+func TestWakingAllocatesNothing(t *testing.T) {
+	if test.RaceEnabled() {
+		t.Skip("the race detector allocates")
+	}
+	r, w := open(t, 1)
+	buf := make([]byte, 8)
+	var mem stream.Lender = lent(buf)
+	ctx := t.Context()
+	n := testing.AllocsPerRun(100, func() {
+		r.asleep.Store(1) // as if it slept
+		test.Equal(t, w.WriteNow(buf, nil), true)
+		test.Check(t, r.await(ctx))
+		_, err := r.Read(ctx, mem)
+		test.Check(t, err)
+	})
+	test.Equal(t, n, 0)
 }
