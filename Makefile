@@ -6,7 +6,7 @@ MODELTIME ?= 20s
 CHAOSTIME ?= 20s
 STORMTIME ?= 10s
 
-.PHONY: build test race test32 model chaos storm fuzz bench vet walls lint wine cgroup qemu nats ci
+.PHONY: build test race test32 model chaos storm fuzz bench rivals vet walls lint wine cgroup qemu nats ci
 
 build:
 	go build ./...
@@ -34,6 +34,9 @@ fuzz:
 
 bench:
 	go test -vet=off -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+rivals:
+	cd bench && go vet ./... && go test ./...
 
 vet:
 	.ci/vet

@@ -147,7 +147,7 @@ func TestDocsCodeIsCompiled(t *testing.T) {
 	for _, file := range exampleFiles(t) {
 		sources = append(sources, trimmed(readLines(t, file)))
 	}
-	for _, page := range []string{"docs/guide.md", "docs/shared.md", "docs/supervisor.md", "docs/errors.md", "docs/python.md"} {
+	for _, page := range []string{"docs/guide.md", "docs/shared.md", "docs/supervisor.md", "docs/errors.md", "docs/python.md", "docs/performance.md"} {
 		blocks := goBlocks(readLines(t, page))
 		if len(blocks) == 0 {
 			t.Errorf("%s has no Go code", page)
@@ -164,7 +164,7 @@ func TestDocsCodeIsCompiled(t *testing.T) {
 // exampleFiles are the files that code in the pages may come from.
 func exampleFiles(t *testing.T) (files []string) {
 	t.Helper()
-	for _, pattern := range []string{"example_*_test.go", "example_test.go", "supervisor/example_*_test.go", "pool/example_*_test.go"} {
+	for _, pattern := range []string{"example_*_test.go", "example_test.go", "supervisor/example_*_test.go", "pool/example_*_test.go", "bench/internal/codecs/*.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -81,10 +81,10 @@ func run(o options) error {
 		log.Printf("%s …", w.ID())
 		r.Results = append(r.Results, measure.Run(w, all, rounds))
 	}
-	if r.Plots = report.Plots(r.Results); o.out == "" {
-		r.Plots = nil
+	if o.out == "" {
 		return r.Markdown(os.Stdout)
 	}
+	r.Plots = report.Plots(r.Results, r.Machine.Busy(r.Load))
 	return save(r, o.out)
 }
 

@@ -106,6 +106,27 @@ func TestRunAlternates(t *testing.T) {
 	}
 }
 
+// TestWarmUp has a session whose first message takes long, and whose every second run is disturbed.
+func TestWarmUp(t *testing.T) {
+	c := &contestant{session: &slowStart{}}
+	c.warmUp(10 * time.Millisecond)
+	if c.n != 1000 {
+		t.Errorf("%d messages in a round, want 1000", c.n)
+	}
+}
+
+type slowStart struct{ ran int }
+
+func (s *slowStart) Run(n int) (work.Round, error) {
+	took := 10 * time.Microsecond * time.Duration(n)
+	if s.ran++; s.ran%2 == 1 {
+		took += time.Second
+	}
+	return work.Round{Total: took}, nil
+}
+
+func (*slowStart) Close() error { return nil }
+
 func TestRunRoundTrips(t *testing.T) {
 	r, _ := measured(work.Echo, &fake{name: "slow", message: 20 * time.Microsecond})
 	if row := r.Rows[0]; row.P50.Median != 20_000 || row.P99.Median != 40_000 {

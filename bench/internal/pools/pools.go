@@ -141,9 +141,7 @@ func openByHand(work.Workload) (task, func() error, error) {
 		}
 		p, err := gipc.Spawn(context.Background(), worker, theirs, nil)
 		if err != nil {
-			mine.CloseNow()
-			theirs.CloseNow()
-			return nil, nil, err
+			return nil, nil, errors.Join(err, mine.CloseNow(), theirs.CloseNow())
 		}
 		var result []byte
 		do := func(ctx context.Context) error {

@@ -55,13 +55,8 @@ func Load() float64 {
 	return load
 }
 
-// Busy says in a sentence that others used the machine before the run, or "".
-func (m Machine) Busy(load float64) string {
-	if load < float64(m.CPUs)/4 {
-		return ""
-	}
-	return fmt.Sprintf("**The machine was busy: its load was %.1f on %d CPUs when the run began. Take no figure from here.**", load, m.CPUs)
-}
+// Busy reports whether others used the machine, by the load before the run.
+func (m Machine) Busy(load float64) bool { return load >= float64(m.CPUs)/4 }
 
 func (m Machine) String() string {
 	s := fmt.Sprintf("%s, %d CPUs, %s, %s", m.CPU, m.CPUs, m.Kernel, m.Go)

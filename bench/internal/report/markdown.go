@@ -46,8 +46,9 @@ Written by %s in bench/, on %s. Don't edit: run it again.
 %s.
 
 `, "`"+r.Command+"`", r.Date.UTC().Format("2006-01-02"), r.Machine)
-	if busy := r.Machine.Busy(r.Load); busy != "" {
-		b.WriteString(busy + "\n\n")
+	if r.Machine.Busy(r.Load) {
+		fmt.Fprintf(b, "**The machine was busy when the run began: its load was %.1f on %d CPUs. Rely on no figure here.**\n\n",
+			r.Load, r.Machine.CPUs)
 	}
 	fmt.Fprintf(b, `The rivals took turns: %d rounds of about %v each. A time is the median of the rounds. The factor says how many times as fast as
 the base a rival was: above 1 faster, below 1 slower. It is the median of the factors of the rounds, with the least and the
@@ -59,7 +60,7 @@ greatest. The bold row is the base.
 func table(b *strings.Builder, r measure.Result) {
 	w := r.Workload
 	fmt.Fprintf(b, "## %s\n\n", w.Title())
-	head := []string{"", "time a " + w.Unit(), w.Unit() + "s/s"}
+	head := []string{"", "time a " + w.Unit(), w.Units() + "/s"}
 	switch {
 	case w.Kind == work.Echo:
 		head = []string{"", "p50", "p99"}

@@ -30,13 +30,18 @@ type series struct {
 	points plotter.XYs
 }
 
-// Plots are those for which there are results of two sizes at least.
-func Plots(results []measure.Result) []Plot {
+// Plots are those for which there are results of two sizes at least. What Machine.Busy says stands in their titles.
+func Plots(results []measure.Result, busy bool) []Plot {
 	all := []Plot{
 		{File: "throughput.svg", Title: "Throughput to a child", Y: "messages a second",
 			lines: lines(results, work.Stream, func(r measure.Row) float64 { return 1e9 / r.Time.Median })},
 		{File: "latency.svg", Title: "Round trip with a child, median", Y: "microseconds",
 			lines: lines(results, work.Echo, func(r measure.Row) float64 { return r.P50.Median / 1e3 })},
+	}
+	if busy {
+		for i := range all {
+			all[i].Title += " (on a busy machine: not to be relied on)"
+		}
 	}
 	return slices.DeleteFunc(all, func(p Plot) bool {
 		return !slices.ContainsFunc(p.lines, func(s series) bool { return len(s.points) > 1 })
@@ -80,7 +85,7 @@ func (p *Plot) Save(dir string) error {
 	figure.Add(plotter.NewGrid())
 	legend := plot.NewLegend()
 	legend.Top, legend.Left = true, true
-	legend.TextStyle.Font.Size = 9
+	legend.TextStyle.Font.Size, legend.Padding = 9, vg.Points(2)
 	for _, f := range []*font.Font{&figure.Title.TextStyle.Font, &figure.X.Label.TextStyle.Font, &figure.Y.Label.TextStyle.Font,
 		&figure.X.Tick.Label.Font, &figure.Y.Tick.Label.Font, &legend.TextStyle.Font} {
 		f.Typeface, f.Variant = "Liberation", "Sans"
@@ -97,7 +102,7 @@ func (p *Plot) Save(dir string) error {
 	canvas := vgsvg.New(plotWidth, plotHeight)
 	whole := draw.New(canvas)
 	whole.SetColor(color.White)
-	whole.Fill(whole.Rectangle.Path())
+	whole.Fill(whole.Path())
 	figure.Draw(draw.Crop(whole, 0, -legendWidth, 0, 0))
 	legend.Draw(draw.Crop(whole, plotWidth-legendWidth, 0, 0, -vg.Inch/4))
 	return write(filepath.Join(dir, p.File), canvas)

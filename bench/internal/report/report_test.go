@@ -35,7 +35,7 @@ func sample() []measure.Result {
 
 func TestMarkdown(t *testing.T) {
 	r := Report{Command: "go run .", Date: time.Unix(0, 0), Machine: Machine{CPU: "a CPU", CPUs: 2, Kernel: "Linux", Go: "go1"},
-		Load: 1, Rounds: 3, Round: time.Second, Results: sample(), Plots: Plots(sample())}
+		Load: 1, Rounds: 3, Round: time.Second, Results: sample(), Plots: Plots(sample(), false)}
 	var b strings.Builder
 	if err := r.Markdown(&b); err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func TestMarkdown(t *testing.T) {
 	for _, want := range []string{
 		"Written by `go run .` in bench/, on 1970-01-01.",
 		"a CPU, 2 CPUs, Linux, go1.",
-		"The machine was busy: its load was 1.0 on 2 CPUs",
+		"The machine was busy when the run began: its load was 1.0 on 2 CPUs",
 		"![Throughput to a child](throughput.svg)",
 		"## Messages of 64 B to a child",
 		"|  | time a message | messages/s | MB/s | factor | least | greatest |\n| --- | --- | --- | --- | --- | --- | --- |\n",
@@ -61,13 +61,12 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
-func TestIdleMachine(t *testing.T) {
+func TestBusy(t *testing.T) {
 	m := Machine{CPUs: 8}
-	if got := m.Busy(.2); got != "" {
-		t.Errorf("got %q", got)
-	}
-	if got := m.Busy(-1); got != "" {
-		t.Errorf("where the load is not known: got %q", got)
+	for load, want := range map[float64]bool{-1: false, .2: false, 2: true} { // -1: not known
+		if got := m.Busy(load); got != want {
+			t.Errorf("load %v: got %v", load, got)
+		}
 	}
 }
 
@@ -85,7 +84,7 @@ func TestNumbers(t *testing.T) {
 }
 
 func TestPlots(t *testing.T) {
-	plots := Plots(sample())
+	plots := Plots(sample(), true)
 	if len(plots) != 1 {
 		t.Fatalf("got %d plots", len(plots))
 	}
@@ -97,7 +96,7 @@ func TestPlots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{">floor<", ">gipc<", ">64 B<", ">1 KiB<"} {
+	for _, want := range []string{"on a busy machine", ">floor<", ">gipc<", ">64 B<", ">1 KiB<"} {
 		if !strings.Contains(string(svg), want) {
 			t.Errorf("there is no %q in the plot", want)
 		}

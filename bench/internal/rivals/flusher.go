@@ -26,18 +26,20 @@ var floorD = links{
 
 // flusher gathers what is written. Its goroutine writes it to w and ends with Close.
 type flusher struct {
-	w      io.WriteCloser
-	mu     sync.Mutex
-	change sync.Cond // of the fields below
-	queued []byte
-	closed bool
-	err    error // of w
-	done   chan struct{}
+	w       io.WriteCloser
+	mu      sync.Mutex
+	work    sync.Cond // the goroutine waits for: queued or closed
+	room    sync.Cond // Writes wait for: the goroutine has taken queued, or failed
+	queued  []byte
+	writing bool
+	closed  bool
+	err     error // of w
+	done    chan struct{}
 }
 
 func newFlusher(w io.WriteCloser) *flusher {
 	f := &flusher{w: w, done: make(chan struct{})}
-	f.change.L = &f.mu
+	f.work.L, f.room.L = &f.mu, &f.mu
 	go f.run()
 	return f
 }
@@ -47,13 +49,13 @@ func (f *flusher) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for len(f.queued) > 0 && len(f.queued)+len(p) > chunk && f.err == nil {
-		f.change.Wait()
+		f.room.Wait()
 	}
 	if f.err != nil {
 		return 0, f.err
 	}
-	if f.queued = append(f.queued, p...); len(f.queued) == len(p) {
-		f.change.Broadcast()
+	if f.queued = append(f.queued, p...); !f.writing {
+		f.work.Signal()
 	}
 	return len(p), nil
 }
@@ -63,31 +65,29 @@ func (f *flusher) run() {
 	var spare []byte
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for {
-		for len(f.queued) == 0 && !f.closed {
-			f.change.Wait()
-		}
-		if len(f.queued) == 0 || f.err != nil {
-			return
+	for f.err == nil {
+		for len(f.queued) == 0 {
+			if f.closed {
+				return
+			}
+			f.work.Wait()
 		}
 		full := f.queued
-		f.queued = spare[:0]
-		f.change.Broadcast()
+		f.queued, f.writing = spare[:0], true
+		f.room.Broadcast()
 		f.mu.Unlock()
 		_, err := f.w.Write(full)
 		f.mu.Lock()
-		if spare = full; err != nil {
-			f.err = err
-			f.change.Broadcast()
-		}
+		spare, f.writing, f.err = full, false, err
 	}
+	f.room.Broadcast()
 }
 
 // Close writes what is left, and closes w.
 func (f *flusher) Close() error {
 	f.mu.Lock()
 	f.closed = true
-	f.change.Broadcast()
+	f.work.Signal()
 	f.mu.Unlock()
 	<-f.done
 	return errors.Join(f.err, f.w.Close())

@@ -2,6 +2,7 @@ package rivals
 
 import (
 	"context"
+	"errors"
 
 	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/bench/internal/record"
@@ -82,9 +83,7 @@ func Open[T any](w work.Workload, e *gipc.Entrypoint[Args[T]], opts *gipc.Option
 	}
 	p, err := gipc.Spawn(ctx, e, Args[T]{w, theirs}, nil)
 	if err != nil {
-		mine.CloseNow()
-		theirs.CloseNow()
-		return nil, err
+		return nil, errors.Join(err, mine.CloseNow(), theirs.CloseNow())
 	}
 	s := work.NewSession(w, &duplexConn[T]{ctx, mine}, shape)
 	return work.Closing(s, func() error { return p.Wait(ctx) }), nil
@@ -100,18 +99,17 @@ func (c *duplexConn[T]) Send(v T) error  { return c.d.Put(c.ctx, v) }
 func (c *duplexConn[T]) Recv(v *T) error { return c.d.GetInto(c.ctx, v) }
 func (c *duplexConn[T]) Close() error    { return c.d.Close() }
 
-func spawnOnce() error {
+func spawnOnce() (err error) {
 	ctx := context.Background()
 	opts := options[[]byte](0, gipc.Raw{})
 	mine, theirs, err := gipc.NewDuplex(opts, opts)
 	if err != nil {
 		return err
 	}
-	defer mine.CloseNow()
+	defer func() { err = errors.Join(err, mine.CloseNow()) }()
 	p, err := gipc.Spawn(ctx, onceChild, theirs, nil)
 	if err != nil {
-		theirs.CloseNow()
-		return err
+		return errors.Join(err, theirs.CloseNow())
 	}
 	if err := mine.Put(ctx, []byte("one message")); err != nil {
 		return err

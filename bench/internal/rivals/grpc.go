@@ -146,7 +146,14 @@ func (c protoConn[T]) Recv(v *T) (err error) {
 	return err
 }
 
-func (c protoConn[T]) Close() error { return c.end() }
+// Close waits until the child has ended the stream, too.
+func (c protoConn[T]) Close() error {
+	if err := c.end(); err != nil {
+		return err
+	}
+	_, err := c.stream.Recv()
+	return endOK(err)
+}
 
 // toProto is a record as a protobuf message.
 func toProto(r record.Record) *pb.Record {

@@ -74,10 +74,10 @@ func (netRPC) Open(w work.Workload) (work.Session, error) {
 }
 
 func netRPCSession(w work.Workload, client *rpc.Client) work.Session {
-	switch {
-	case w.Kind == work.Echo:
+	switch w.Kind {
+	case work.Echo:
 		return work.NewSession(w, &rpcEcho{client: client}, work.RawShape(w.Size))
-	case w.Kind == work.Struct:
+	case work.Struct:
 		return &rpcStream{client: client, method: "Bench.Record", arg: record.Sample(0), senders: 1}
 	}
 	return &rpcStream{client: client, method: "Bench.Bytes", arg: make([]byte, w.Size), senders: max(1, w.Senders)}

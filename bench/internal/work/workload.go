@@ -85,6 +85,14 @@ func (w Workload) Unit() string {
 	return "message"
 }
 
+// Units is the plural of Unit.
+func (w Workload) Units() string {
+	if w.Kind == Spawn {
+		return "children"
+	}
+	return w.Unit() + "s"
+}
+
 // Bytes is a size for people: 64 B, 1 KiB.
 func Bytes(n int) string {
 	switch {
