@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-gipc/gipc/internal/codec"
 	"github.com/go-gipc/gipc/internal/fd"
 	"github.com/go-gipc/gipc/internal/pack"
+	"github.com/go-gipc/gipc/internal/proc"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -40,6 +45,32 @@ func TestChildThatBreaksTheProtocolIsKilled(t *testing.T) {
 			t.Errorf("%s: code %d", name, code)
 		}
 	}
+}
+
+var entryMark = Register("test/mark", func(_ context.Context, path string) error { return os.WriteFile(path, nil, 0o666) })
+
+// The parent may end between the child's readiness and the order to run. Where there was no such order, Spawn has failed or
+// will not return: the entrypoint must not run.
+func TestChildWhoseParentEndsBeforeTheOrderToRunDoesNot(t *testing.T) {
+	ctx := test.Context(t)
+	path := filepath.Join(t.TempDir(), "mark")
+	args, err := codec.Append(nil, path)
+	test.Check(t, err)
+	child, err := proc.Start(&proc.Command{Name: "mark"})
+	test.Check(t, err)
+	p := serve(ctx, child, &SpawnOptions{Name: "mark", Grace: time.Minute})
+	close(p.told)
+	test.Check(t, p.control.send(ctx, &hello{
+		File: proc.FileID(), Build: proc.BuildID(), Entrypoint: entryMark.name, Grace: time.Minute,
+	}))
+	test.Check(t, p.control.w.Put(ctx, args))
+	test.Equal(t, (<-p.ready).Ready, true)
+	test.Check(t, p.control.w.CloseNow()) // as the parent's end does
+	<-p.Done()
+	code, _ := p.ExitCode()
+	test.Equal(t, code, exitNoParent)
+	_, err = os.Stat(path)
+	test.Is(t, err, fs.ErrNotExist)
 }
 
 // A parent that stood still finds both: that the time is over, and what has come meanwhile.

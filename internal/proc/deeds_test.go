@@ -2,7 +2,6 @@ package proc
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -52,11 +51,11 @@ func TestMain(m *testing.M) {
 type childSide struct {
 	reports fd.End
 	orders  chan string
-	ends    []fd.End // of both
+	end     fd.End // of orders
 }
 
 func beChild(in *Inherited, deed string) {
-	c := &childSide{reports: in.Reports, orders: make(chan string), ends: []fd.End{in.Orders, in.Reports}}
+	c := &childSide{reports: in.Reports, orders: make(chan string), end: in.Orders}
 	go func() {
 		for lines := bufio.NewScanner(in.Orders); lines.Scan(); {
 			c.orders <- lines.Text()
@@ -107,10 +106,8 @@ var deeds = map[string]func(c *childSide, arg string){
 		}
 	},
 	"deadlines": func(c *childSide, _ string) {
-		for _, end := range c.ends {
-			at := time.Now().Add(time.Hour)
-			must(errors.Join(end.SetReadDeadline(at), end.SetWriteDeadline(at)))
-		}
+		must(c.end.SetReadDeadline(time.Now().Add(time.Hour)))
+		must(c.reports.SetWriteDeadline(time.Now().Add(time.Hour)))
 	},
 	"pid": func(c *childSide, _ string) { c.say(os.Getpid()) },
 	"about": func(c *childSide, key string) {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -192,4 +193,23 @@ func TestStatsCountTheStreamsReads(t *testing.T) {
 		test.Equal(t, r.Stats().Bytes, uint64(4*(i+1)))
 	}
 	test.Check(t, r.Close())
+}
+
+var errDisk = errors.New("disk full")
+
+// failsToClose is a stream whose Close reports what its writes did not.
+type failsToClose struct{ io.Writer }
+
+func (failsToClose) Close() error { return errDisk }
+
+// Close waits for the mark for a while, and then has the error of the stream's own Close.
+func TestErrorOfTheStreamsCloseBehindTheMarkIsReturned(t *testing.T) {
+	for range 1000 { // a slow machine may take longer
+		err := newWriter(failsToClose{io.Discard}, marked).Close()
+		if err == errDisk {
+			return
+		}
+		test.Check(t, err)
+	}
+	t.Error("the error of the stream's Close is lost")
 }

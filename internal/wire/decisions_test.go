@@ -190,6 +190,20 @@ func TestEachByteThatIsNotWrittenIsLost(t *testing.T) {
 	}
 }
 
+// The stream surely takes so much: what is behind it would wait, and keep the frames before it waiting.
+func TestBatchHasNoMoreThanThereIsRoomFor(t *testing.T) {
+	for waiting := 1; waiting <= 4; waiting++ {
+		for room := range 4 * len("frame") {
+			s := &sending{writer: drainer}
+			for range waiting {
+				test.Equal(t, s.accept(&Frame{frame: []byte("frame")}), lined)
+			}
+			test.Equal(t, s.next(func() int { return room }), true)
+			test.Equal(t, len(s.batch.frames), min(waiting, max(1, room/len("frame")))) // the first goes in any case
+		}
+	}
+}
+
 // gated is a stream whose every Write waits for leave.
 type gated struct{ began, leave chan struct{} }
 
