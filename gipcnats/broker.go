@@ -14,6 +14,7 @@ import (
 
 const (
 	answerTime = 5 * time.Second        // how long one request to the server waits
+	openTime   = 30 * time.Second       // how long opening streams may take: a cluster may have to elect a leader
 	firstPause = 20 * time.Millisecond  // before the second try
 	lastPause  = 500 * time.Millisecond // pauses grow up to here
 	headRoom   = 4 << 10                // bytes of a message that are not its value: head and headers
@@ -187,7 +188,12 @@ func noAnswerer(err error) bool {
 
 // final says whether asking again is of no use.
 func (b *broker) final(err error) bool {
-	if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) || errors.Is(err, jetstream.ErrDigestMismatch) || b.nc.IsClosed() {
+	for _, hopeless := range []error{nats.ErrMaxPayload, nats.ErrBadSubject, jetstream.ErrDigestMismatch} {
+		if errors.Is(err, hopeless) {
+			return true
+		}
+	}
+	if b.nc.IsClosed() {
 		return true
 	}
 	var api *jetstream.APIError

@@ -202,3 +202,19 @@ func TestServerThatIsAwayCostsNoLease(t *testing.T) {
 	remove(t, path)
 	test.Check(t, <-ended)
 }
+
+// A consumer that somebody deletes is made again.
+func TestDeletedConsumer(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	url := startServer(t).url()
+	serving(t, url, nil, nil)
+	c := clientOf(t, url, nil)
+	for range 2 {
+		_, err := c.Do(ctx, deed{})
+		test.Check(t, err)
+		test.Check(t, c.core.tasks.DeleteConsumer(ctx, c.core.kind.print))
+	}
+	_, err := c.Do(ctx, deed{})
+	test.Check(t, err)
+}
