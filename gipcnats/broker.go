@@ -157,10 +157,13 @@ func orNone(limit int64) int64 {
 // errFull says that a stream takes no more messages now.
 var errFull = errors.New("the stream is full")
 
-// publish stores a message, under an id by which the server drops a second one. It tries until it has an answer that is final,
-// or ctx ends, then its error matches the ctx's. asked says whether a server may have stored the message all the same.
+// publish stores a message. The server drops a second one of its id, if it has one. publish tries until it has an answer that is
+// final, or ctx ends, then its error matches the ctx's. asked says whether a server may have stored the message all the same.
 func (b *broker) publish(ctx context.Context, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt) (asked bool, err error) {
-	opts = append(opts, jetstream.WithMsgID(msgID), jetstream.WithRetryAttempts(0))
+	opts = append(opts, jetstream.WithRetryAttempts(0))
+	if msgID != "" {
+		opts = append(opts, jetstream.WithMsgID(msgID))
+	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		attempt, cancel := context.WithTimeout(ctx, answerTime)
 		_, err := b.js.PublishMsg(attempt, m, opts...)

@@ -19,7 +19,8 @@ import (
 // result.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	ctx := test.Context(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*test.Patience) // half a minute on two cores that others use, too
+	defer cancel()
 	server := startServer(t)
 	args := serveArgs{URL: server.url(), Workers: 2, MaxStarts: 20}
 	o := quick()

@@ -250,7 +250,7 @@ func (c *client) send(ctx context.Context, id id, message []byte, large, patient
 	}
 	t.head(message)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		_, err := c.publish(ctx, &nats.Msg{Subject: subject, Data: message}, id.String())
+		_, err := c.publish(ctx, &nats.Msg{Subject: subject, Data: message}, "") // its subject has room for one message only
 		if patient && errors.Is(err, errFull) {
 			if err := sleep(ctx, pause); err != nil {
 				return err

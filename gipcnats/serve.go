@@ -176,7 +176,7 @@ func (s *server) open(ctx context.Context) (err error) {
 func (s *server) serve() error {
 	defer s.cut()
 	defer s.stop(nil)
-	cancels, err := s.nc.Subscribe(s.names.cancel(s.kind), s.cancelOne)
+	cancels, err := s.nc.Subscribe(s.cancel(s.kind), s.cancelOne)
 	if err != nil {
 		return err
 	}
