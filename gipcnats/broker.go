@@ -14,6 +14,7 @@ import (
 
 const (
 	answerTime = 5 * time.Second        // how long one request to the server waits
+	openTime   = 30 * time.Second       // how long opening streams may take: a cluster may have to elect a leader
 	firstPause = 20 * time.Millisecond  // before the second try
 	lastPause  = 500 * time.Millisecond // pauses grow up to here
 	headRoom   = 4 << 10                // bytes of a message that are not its value: head and headers
@@ -156,10 +157,13 @@ func orNone(limit int64) int64 {
 // errFull says that a stream takes no more messages now.
 var errFull = errors.New("the stream is full")
 
-// publish stores a message, under an id by which the server drops a second one. It tries until it has an answer that is final,
-// or ctx ends, then its error matches the ctx's. asked says whether a server may have stored the message all the same.
+// publish stores a message. The server drops a second one of its id, if it has one. publish tries until it has an answer that is
+// final, or ctx ends, then its error matches the ctx's. asked says whether a server may have stored the message all the same.
 func (b *broker) publish(ctx context.Context, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt) (asked bool, err error) {
-	opts = append(opts, jetstream.WithMsgID(msgID), jetstream.WithRetryAttempts(0))
+	opts = append(opts, jetstream.WithRetryAttempts(0))
+	if msgID != "" {
+		opts = append(opts, jetstream.WithMsgID(msgID))
+	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		attempt, cancel := context.WithTimeout(ctx, answerTime)
 		_, err := b.js.PublishMsg(attempt, m, opts...)
@@ -187,7 +191,12 @@ func noAnswerer(err error) bool {
 
 // final says whether asking again is of no use.
 func (b *broker) final(err error) bool {
-	if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) || errors.Is(err, jetstream.ErrDigestMismatch) || b.nc.IsClosed() {
+	for _, hopeless := range []error{nats.ErrMaxPayload, nats.ErrBadSubject, jetstream.ErrDigestMismatch} {
+		if errors.Is(err, hopeless) {
+			return true
+		}
+	}
+	if b.nc.IsClosed() {
 		return true
 	}
 	var api *jetstream.APIError

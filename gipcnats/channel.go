@@ -73,6 +73,8 @@ func openChannel[T any](ctx context.Context, nc *nats.Conn, name string, opts *C
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
 	c := &channel[T]{broker: b, name: name, codec: o.Codec, ahead: o.Ahead}
 	c.stream, err = b.stream(ctx, jetstream.StreamConfig{
 		Name: c.streamName(), Subjects: []string{c.subjectOf(">")}, Retention: jetstream.WorkQueuePolicy,

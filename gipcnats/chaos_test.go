@@ -19,7 +19,8 @@ import (
 // result.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	ctx := test.Context(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*test.Patience) // half a minute on two cores that others use, too
+	defer cancel()
 	server := startServer(t)
 	args := serveArgs{URL: server.url(), Workers: 2, MaxStarts: 20}
 	o := quick()
@@ -201,4 +202,20 @@ func TestServerThatIsAwayCostsNoLease(t *testing.T) {
 	test.Check(t, err)
 	remove(t, path)
 	test.Check(t, <-ended)
+}
+
+// A consumer that somebody deletes is made again.
+func TestDeletedConsumer(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	url := startServer(t).url()
+	serving(t, url, nil, nil)
+	c := clientOf(t, url, nil)
+	for range 2 {
+		_, err := c.Do(ctx, deed{})
+		test.Check(t, err)
+		test.Check(t, c.core.tasks.DeleteConsumer(ctx, c.core.kind.print))
+	}
+	_, err := c.Do(ctx, deed{})
+	test.Check(t, err)
 }

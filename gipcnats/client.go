@@ -54,7 +54,7 @@ type answer struct {
 }
 
 // NewClient returns a Client of the task t, and makes the streams that are missing. It returns an error if the server doesn't
-// answer within 5 s, if the options make no sense, or if values of these types can't be sent. The options, and nil, may be
+// answer within 30 s, if the options make no sense, or if values of these types can't be sent. The options, and nil, may be
 // shared.
 //
 // The client renews a lease with the server while it lives, and holds some goroutines. Close it when it is not needed any more.
@@ -89,13 +89,15 @@ func newClient(nc *nats.Conn, kind kindOf, o Options) (*client, error) {
 	}
 	c := &client{broker: b, kind: kind, id: newID(), waiting: map[uint64]*waiter{}, served: time.Now()}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
-	if c.tasks, err = b.openTasks(c.ctx, kind); err != nil {
+	ctx, cancel := context.WithTimeout(c.ctx, openTime)
+	defer cancel()
+	if c.tasks, err = b.openTasks(ctx, kind); err != nil {
 		return nil, err
 	}
-	if c.results, err = b.openResults(c.ctx); err != nil {
+	if c.results, err = b.openResults(ctx); err != nil {
 		return nil, err
 	}
-	if _, err = b.openState(c.ctx); err != nil {
+	if _, err = b.openState(ctx); err != nil {
 		return nil, err
 	}
 	if err = c.renew(); err != nil {
@@ -248,7 +250,7 @@ func (c *client) send(ctx context.Context, id id, message []byte, large, patient
 	}
 	t.head(message)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		_, err := c.publish(ctx, &nats.Msg{Subject: subject, Data: message}, id.String())
+		_, err := c.publish(ctx, &nats.Msg{Subject: subject, Data: message}, "") // its subject has room for one message only
 		if patient && errors.Is(err, errFull) {
 			if err := sleep(ctx, pause); err != nil {
 				return err

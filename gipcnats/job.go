@@ -220,7 +220,8 @@ func (s *server) store(j *job, message []byte) error {
 		message[2] = flagLarge
 	}
 	for {
-		_, err := s.publish(s.work, &nats.Msg{Subject: subject, Data: message}, j.id.String(), jetstream.WithMsgTTL(j.task.lease+resultTime))
+		// A second one, of a Serve that did not get the answer, finds nobody who waits.
+		_, err := s.publish(s.work, &nats.Msg{Subject: subject, Data: message}, "", jetstream.WithMsgTTL(j.task.lease+resultTime))
 		if !errors.Is(err, errFull) {
 			return err
 		}

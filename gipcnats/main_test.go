@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -22,6 +23,7 @@ import (
 func TestMain(m *testing.M) {
 	gipc.Init()
 	test.Prepare()
+	_ = flag.Set("test.parallel", "4") // each test has a server of its own
 	os.Exit(m.Run())
 }
 

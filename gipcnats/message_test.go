@@ -116,8 +116,8 @@ func TestForeignMessages(t *testing.T) {
 	for i, data := range garbage {
 		_, err := k.js.Publish(ctx, k.task(k.kind, id{"stranger", string(rune('a' + i))}), data)
 		test.Check(t, err)
-		test.Check(t, k.nc.Publish(k.names.cancel(k.kind), data))
-		test.Check(t, k.nc.Publish(k.names.wanted(k.id), data))
+		test.Check(t, k.nc.Publish(k.cancel(k.kind), data))
+		test.Check(t, k.nc.Publish(k.wanted(k.id), data))
 		_, err = k.js.Publish(ctx, k.result(id{k.id, string(rune('a' + i))}), data)
 		test.Check(t, err)
 	}

@@ -142,31 +142,41 @@ func newServer(ctx context.Context, nc *nats.Conn, kind kindOf, name string, o O
 		broker: b, kind: kind, name: name, wake: make(chan struct{}, 1), running: map[id]*job{}, leases: map[string]*lease{},
 		finished: recent{age: 2 * o.AckWait}, cancelled: recent{age: 2 * o.AckWait},
 	}
-	if s.tasks, err = b.openTasks(ctx, kind); err != nil {
-		return nil, err
-	}
-	if s.state, err = b.openState(ctx); err != nil {
-		return nil, err
-	}
-	if _, err = b.openResults(ctx); err != nil {
-		return nil, err
-	}
-	if _, err = b.openDead(ctx); err != nil {
+	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
 	s.ctx, s.stop = context.WithCancelCause(ctx)
 	s.work, s.cut = context.WithCancel(context.WithoutCancel(ctx))
-	if err := s.openConsumer(); err != nil {
+	if _, err := s.openConsumer(); err != nil {
+		s.stop(err)
+		s.cut()
 		return nil, err
 	}
 	return s, nil
+}
+
+// open opens all streams that a Serve needs.
+func (s *server) open(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	if s.tasks, err = s.openTasks(ctx, s.kind); err != nil {
+		return err
+	}
+	if s.state, err = s.openState(ctx); err != nil {
+		return err
+	}
+	if _, err = s.openResults(ctx); err != nil {
+		return err
+	}
+	_, err = s.openDead(ctx)
+	return err
 }
 
 // serve takes tasks until ctx ends, and finishes them.
 func (s *server) serve() error {
 	defer s.cut()
 	defer s.stop(nil)
-	cancels, err := s.nc.Subscribe(s.names.cancel(s.kind), s.cancelOne)
+	cancels, err := s.nc.Subscribe(s.cancel(s.kind), s.cancelOne)
 	if err != nil {
 		return err
 	}
@@ -289,7 +299,7 @@ func (s *server) giveBack(it jetstream.MessagesContext, m jetstream.Msg) {
 			s.handBack(m, 0)
 		}
 		var err error
-		if m, err = it.Next(); err != nil {
+		if m, err = it.Next(jetstream.NextMaxWait(answerTime)); err != nil {
 			return
 		}
 	}
@@ -297,27 +307,37 @@ func (s *server) giveBack(it jetstream.MessagesContext, m jetstream.Msg) {
 
 func (s *server) iterator() (jetstream.MessagesContext, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if n := len(s.idle); n > 0 {
 		it := s.idle[n-1]
 		s.idle = s.idle[:n-1]
+		s.mu.Unlock()
 		return it, nil
 	}
-	if s.consumer == nil {
-		if err := s.openConsumer(); err != nil {
+	consumer := s.consumer
+	s.mu.Unlock()
+	if consumer == nil {
+		var err error
+		if consumer, err = s.openConsumer(); err != nil {
 			return nil, err
 		}
 	}
-	return s.consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+	return consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 }
 
 // openConsumer makes the consumer that all Serves of the task share. Its end, long after the last of them, costs no task.
-func (s *server) openConsumer() (err error) {
-	ctx, cancel := context.WithTimeout(s.ctx, answerTime)
+func (s *server) openConsumer() (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, openTime)
 	defer cancel()
-	s.consumer, err = s.tasks.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+	consumer, err := s.tasks.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable: s.kind.print, FilterSubject: s.task(s.kind, id{"*", "*"}), AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: s.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1, InactiveThreshold: stateAge, Replicas: s.opts.Replicas, MemoryStorage: s.opts.Memory,
+		AckWait: s.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1, InactiveThreshold: stateAge,
+		Replicas: s.opts.Replicas, MemoryStorage: s.opts.Memory,
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.consumer = consumer
+	return consumer, nil
 }

@@ -16,7 +16,7 @@ import (
 // objects returns how many messages of any kind there are in the object store's stream.
 func objects(t testing.TB, b *broker) int {
 	t.Helper()
-	s, err := b.js.Stream(t.Context(), "OBJ_"+b.names.values())
+	s, err := b.js.Stream(t.Context(), "OBJ_"+b.values())
 	test.Check(t, err)
 	return int(s.CachedInfo().State.Msgs)
 }
@@ -70,7 +70,7 @@ func TestLargePoison(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	letter := c.core.names.dead(c.core.kind, id{c.core.id, "1"})
+	letter := c.core.dead(c.core.kind, id{c.core.id, "1"})
 	test.Check(t, c.core.sweep(ctx, 0))
 	value, err := c.core.getValue(ctx, letter)
 	test.Check(t, err)
@@ -105,7 +105,7 @@ func TestSweep(t *testing.T) {
 	left, err := store.List(ctx)
 	test.Check(t, err)
 	test.Equal(t, len(left), 1)
-	s, err := b.js.Stream(ctx, "OBJ_"+b.names.values())
+	s, err := b.js.Stream(ctx, "OBJ_"+b.values())
 	test.Check(t, err)
 	_, err = s.GetLastMsgForSubject(ctx, b.chunks("UNFINISHED"))
 	test.Is(t, err, jetstream.ErrMsgNotFound)

@@ -29,7 +29,7 @@ func show(ctx context.Context, tree string) error {
 		if machines[i], err = startMachine(ctx, s.ClientURL()); err != nil {
 			return err
 		}
-		defer machines[i].Wait() // its exit status is that of a killed process
+		defer func() { _ = machines[i].Wait() }() // its exit status is that of a killed process
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
