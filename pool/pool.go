@@ -33,6 +33,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -215,24 +216,7 @@ func Run[A, R any](ctx context.Context, t *Task[A, R], arg A, opts *gipc.SpawnOp
 func (p *Pool[A, R]) WaitReady(ctx context.Context) error {
 	c := p.core
 	c.mu.Lock()
-	gaveUp := c.gaveUp
-	var err error
-	waitErr := c.wait(ctx, func() bool {
-		switch {
-		case c.state != open:
-			err = ErrClosed
-		case c.n[phaseTaking] >= c.opts.Min:
-			err = nil
-		case c.gaveUp > gaveUp:
-			err = c.startError()
-		default:
-			return false
-		}
-		return true
-	})
-	if waitErr != nil {
-		err = waitErr
-	}
+	err := c.waitOpen(ctx, func() bool { return c.state == open && c.n[phaseTaking] >= c.opts.Min })
 	if err != nil {
 		return p.explain(ctx, err)
 	}
@@ -316,11 +300,22 @@ func (p *Pool[A, R]) Replace(ctx context.Context) error {
 func (p *core) replaceOne(ctx context.Context, w *worker) error {
 	p.mu.Lock()
 	p.wear(w, ReasonReplaced)
+	err := p.waitOpen(ctx, func() bool { return w.phase > phaseTaking })
+	if err != nil {
+		p.mu.Lock()
+		p.keep(w)
+		p.unlock()
+	}
+	return err
+}
+
+// waitOpen waits as wait does. It also fails when the pool takes no more tasks, or gives up to start workers.
+func (p *core) waitOpen(ctx context.Context, reached func() bool) error {
 	gaveUp := p.gaveUp
 	var err error
 	waitErr := p.wait(ctx, func() bool {
 		switch {
-		case w.phase > phaseTaking:
+		case reached():
 			err = nil
 		case p.state != open:
 			err = ErrClosed
@@ -331,15 +326,7 @@ func (p *core) replaceOne(ctx context.Context, w *worker) error {
 		}
 		return true
 	})
-	if waitErr != nil {
-		err = waitErr
-	}
-	if err != nil {
-		p.mu.Lock()
-		p.keep(w)
-		p.unlock()
-	}
-	return err
+	return cmp.Or(waitErr, err)
 }
 
 // Stats returns counters. It may be called at any time.

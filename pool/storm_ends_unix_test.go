@@ -38,7 +38,7 @@ func TestStormOfMemoryLimits(t *testing.T) {
 
 // Workers that stand still cost the task that each has its Timeout, and no other task anything. At most half of them do at once.
 func TestStormOfStops(t *testing.T) {
-	p := newTestPool(t, Options{Max: 8, Min: 8, Timeout: 2 * time.Second, Grace: 10 * time.Millisecond})
+	p := newTestPool(t, Options{Max: 8, Min: 8, Timeout: 5 * time.Second, Grace: 10 * time.Millisecond})
 	stopped, stops := map[int]bool{}, 0
 	_, lost := storm(t, func() {
 		for pid := range stopped {

@@ -113,7 +113,7 @@ func TestStormOfReplacing(t *testing.T) {
 
 // Tasks that end their worker in every way, among honest ones, which notice nothing.
 func TestStormOfCrashes(t *testing.T) {
-	p := newTestPool(t, Options{Max: 8, Min: 8, Timeout: 2 * time.Second, Grace: 10 * time.Millisecond, Spawn: &gipc.SpawnOptions{Stderr: io.Discard}})
+	p := newTestPool(t, Options{Max: 8, Min: 8, Grace: 10 * time.Millisecond, Spawn: &gipc.SpawnOptions{Stderr: io.Discard}})
 	ctx := test.Context(t)
 	over, stop := context.WithTimeout(ctx, *stormTime)
 	defer stop()
@@ -121,7 +121,13 @@ func TestStormOfCrashes(t *testing.T) {
 	for _, do := range []string{"panic", "exit", "goexit", "fail", "stop"} {
 		wg.Go(func() {
 			for over.Err() == nil {
-				_, err := p.Do(ctx, deed{Do: do})
+				limit := test.Patience
+				if do == "stop" {
+					limit = 200 * time.Millisecond
+				}
+				limited, cancel := context.WithTimeout(ctx, limit)
+				_, err := p.Do(limited, deed{Do: do})
+				cancel()
 				var died *WorkerError
 				var failed *TaskError
 				switch do {
@@ -134,7 +140,7 @@ func TestStormOfCrashes(t *testing.T) {
 						t.Error(do, err)
 					}
 				case "stop":
-					if !errors.Is(err, ErrTimeout) {
+					if !errors.Is(err, context.DeadlineExceeded) {
 						t.Error(do, err)
 					}
 				default:

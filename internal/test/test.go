@@ -18,7 +18,14 @@ import (
 )
 
 // Patience is how long anything may take before it counts as hanging.
-const Patience = time.Minute
+var Patience = patience()
+
+func patience() time.Duration {
+	if underQEMU() {
+		return 10 * time.Minute
+	}
+	return time.Minute
+}
 
 // Bounded ends the run, with the stacks of all goroutines, if the test hangs. Tests themselves wait without a limit.
 func Bounded(t testing.TB) {
