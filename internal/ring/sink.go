@@ -184,5 +184,5 @@ func (s *Sink) Close() error {
 		return os.ErrClosed
 	}
 	defer s.mem.leave()
-	return s.half.close()
+	return s.close()
 }

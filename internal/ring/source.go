@@ -88,7 +88,7 @@ func (s *Source) Close() error {
 		return os.ErrClosed
 	}
 	defer s.mem.leave()
-	err := s.half.close()
+	err := s.close()
 	s.asleep.Store(1)
 	return err
 }

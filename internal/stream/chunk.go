@@ -6,7 +6,7 @@ import "sync"
 // of a Linux pipe, and the most that macOS lets one read of a pipe ask for.
 const ChunkSize = 64 << 10
 
-// ChunkMargin, in bytes, is how much longer a chunk is: so the beginning of a frame leaves room for a whole ChunkSize behind it.
+// ChunkMargin is how much longer, in bytes, a chunk is: so the beginning of a frame leaves room for a whole ChunkSize behind it.
 // Otherwise each read would leave some bytes in the pipe, for a small read of their own.
 const ChunkMargin = 4 << 10
 
