@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/go-gipc/gipc"
@@ -29,14 +28,6 @@ var entryDeed = gipc.Register("deed", func(ctx context.Context, a deedArgs) erro
 	}
 	return do(ctx, a)
 })
-
-// addDeed adds a deed under a name that is free.
-func addDeed(name string, do func(ctx context.Context, a deedArgs) error) {
-	if deeds[name] != nil {
-		panic("there are two deeds " + strconv.Quote(name))
-	}
-	deeds[name] = do
-}
 
 // deeds are what a child can be told to do, by name.
 var deeds = map[string]func(ctx context.Context, a deedArgs) error{

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	ossignal "os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +20,14 @@ import (
 	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/test"
 )
+
+// addDeed adds a deed under a name that is free.
+func addDeed(name string, do func(ctx context.Context, a deedArgs) error) {
+	if deeds[name] != nil {
+		panic("there are two deeds " + strconv.Quote(name))
+	}
+	deeds[name] = do
+}
 
 func init() {
 	addDeed("ignore all", func(ctx context.Context, a deedArgs) error {
