@@ -13,12 +13,13 @@ import (
 var (
 	put      = &Gipc{name: "gipc", about: "Put returns when the message is in the pipe; structs by CBOR"}
 	buffered = &Gipc{name: "gipc, Buffer", about: "Options.Buffer of 64 KiB; structs by CBOR", buffer: 64 << 10}
+	shared   = &Gipc{name: "gipc, Shared", about: "Options.Shared of 1 MiB; structs by CBOR", shared: 1 << 20}
 )
 
 // Gipc is this repository's library, with some options.
 type Gipc struct {
-	name, about string
-	buffer      int
+	name, about    string
+	buffer, shared int // options, in bytes
 }
 
 // Name implements work.Rival.
@@ -36,17 +37,17 @@ func (g *Gipc) Open(w work.Workload) (work.Session, error) {
 	case w.Codecs:
 		return nil, work.ErrNotOffered
 	case w.Kind == work.Struct:
-		return Open(w, recordChild, options[record.Record](g.buffer, nil), work.RecordShape)
+		return Open(w, recordChild, options[record.Record](g, nil), work.RecordShape)
 	case w.Kind == work.Stream, w.Kind == work.Echo:
-		return Open(w, rawChild, options[[]byte](g.buffer, gipc.Raw{}), work.RawShape(w.Size))
-	case w.Kind == work.Spawn && g.buffer == 0:
+		return Open(w, rawChild, options[[]byte](g, gipc.Raw{}), work.RawShape(w.Size))
+	case w.Kind == work.Spawn && g == put:
 		return work.Turns(spawnOnce), nil
 	}
 	return nil, work.ErrNotOffered
 }
 
-func options[T any](buffer int, codec gipc.Codec[T]) *gipc.Options[T] {
-	return &gipc.Options[T]{Codec: codec, Buffer: buffer}
+func options[T any](g *Gipc, codec gipc.Codec[T]) *gipc.Options[T] {
+	return &gipc.Options[T]{Codec: codec, Buffer: g.buffer, Shared: g.shared}
 }
 
 // Args are those of a child that serves a channel.
@@ -101,7 +102,7 @@ func (c *duplexConn[T]) Close() error    { return c.d.Close() }
 
 func spawnOnce() (err error) {
 	ctx := context.Background()
-	opts := options[[]byte](0, gipc.Raw{})
+	opts := &gipc.Options[[]byte]{Codec: gipc.Raw{}}
 	mine, theirs, err := gipc.NewDuplex(opts, opts)
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 func All() []work.Rival {
 	return []work.Rival{
 		floorA, floorD,
-		put, buffered, // a row with Shared: 1 << 20 goes here, and its options in gipc.go
+		put, buffered, shared,
 		gobPipe, jsonPipe, cborPipe,
 		netRPC{}, grpcRival{}, ttrpcRival{}, goPlugin{}, shmipcRival{},
 		execOnce{},
