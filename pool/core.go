@@ -210,19 +210,21 @@ var errAgain = errors.New("again")
 
 // attempt waits for a worker, sends the call's argument to it, and waits for the answer.
 func (p *core) attempt(ctx context.Context, c *call, info *TaskInfo) (answer, error) {
-	select {
-	case <-c.wake:
-	case <-ctx.Done():
-		return p.leaveWaiting(ctx, c)
+	if !c.woken() {
+		select {
+		case <-c.wake:
+		case <-ctx.Done():
+			return p.leaveWaiting(ctx, c)
+		}
 	}
 	p.mu.Lock()
-	a, w := c.answer, c.worker
+	a, w, began := c.answer, c.worker, c.assigned
 	p.mu.Unlock()
-	info.Waited += time.Since(c.queued)
 	if a.err != nil {
+		info.Waited += time.Since(c.queued)
 		return answer{}, a.err // it may have got a worker just before
 	}
-	began := time.Now()
+	info.Waited += began.Sub(c.queued)
 	defer func() { info.Ran += time.Since(began) }()
 	info.PID = w.pid
 
@@ -304,19 +306,27 @@ func (p *core) unsentBy(ctx, run context.Context, c *call, err error, info *Task
 // without a switch to another goroutine.
 func (p *core) await(ctx context.Context, c *call) bool {
 	receiving := c.worker.receiving
-	for {
-		select {
-		case <-c.wake:
-			return true
-		case receiving <- struct{}{}:
-			if err := p.receiveFor(ctx, c); err != nil {
-				receiving = nil // the worker's end is the answer
-			}
-			<-c.worker.receiving
-		case <-ctx.Done():
+	for !c.woken() {
+		if ctx.Err() != nil {
 			return false
 		}
+		select {
+		case receiving <- struct{}{}:
+		default: // most often there is no need to wait for several things at once, which takes longer
+			select {
+			case <-c.wake:
+				return true
+			case receiving <- struct{}{}:
+			case <-ctx.Done():
+				return false
+			}
+		}
+		if err := p.receiveFor(ctx, c); err != nil {
+			receiving = nil // the worker's end is the answer
+		}
+		<-c.worker.receiving
 	}
+	return true
 }
 
 // answerFor returns what has become of a call that a worker has.

@@ -232,6 +232,16 @@ func (c *call) notify() {
 	}
 }
 
+// woken says whether notify was called since the call was last found woken.
+func (c *call) woken() bool {
+	select {
+	case <-c.wake:
+		return true
+	default:
+		return false
+	}
+}
+
 // give answers a call.
 func (c *call) give(a answer) {
 	c.state, c.answer = answered, a
