@@ -2,6 +2,8 @@ package pool
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"sync/atomic"
@@ -198,6 +200,29 @@ func TestRun(t *testing.T) {
 	test.Eventually(t, "it runs", func() bool { return exists(path) })
 	cancel()
 	test.Is(t, <-left, context.Canceled)
+}
+
+// The task of a client that leaves ends, and its process with it.
+func TestRunInAnHTTPHandlerWhoseClientLeaves(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "runs")
+	handled := make(chan error, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, err := Run(r.Context(), obey, deed{Do: "until cancelled", Path: path}, nil)
+		handled <- err
+	}))
+	defer server.Close()
+	ctx, leave := context.WithCancel(test.Context(t))
+	left := test.Started(func() error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+		test.Check(t, err)
+		_, err = server.Client().Do(req)
+		return err
+	})
+	test.Eventually(t, "it runs", func() bool { return exists(path) })
+	leave()
+	test.Is(t, <-left, context.Canceled)
+	test.Is(t, <-handled, context.Canceled)
+	test.Eventually(t, "the task has ended", func() bool { return exists(path + ".end") })
 }
 
 func TestInProcess(t *testing.T) {

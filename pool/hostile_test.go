@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -44,6 +45,15 @@ var hostile = gipc.Register("hostile", func(ctx context.Context, args workerArgs
 		say(append(head(kindResult, id), 0xf6))
 		killSelf()
 	case "result twice":
+		say(append(head(kindResult, id), 0xf6))
+		say(append(head(kindResult, id), 0xf6))
+	case "result twice when it is cancelled":
+		var d deed
+		if err := (gipc.CBOR[deed]{}).Decode(first[taskHeadSize:], &d); err != nil {
+			return err
+		}
+		announce(d.Path)
+		_, _ = args.Tasks.Get(ctx)
 		say(append(head(kindResult, id), 0xf6))
 		say(append(head(kindResult, id), 0xf6))
 	case "result above the limit":
@@ -121,6 +131,21 @@ func TestHostileAnswersAreOfTheTaskAlone(t *testing.T) {
 	test.Check(t, err)
 	_, err = p.Do(test.Context(t), deed{})
 	as[*WorkerError](t, err)
+}
+
+// A cancelled task's result is nobody's; a second one ends the worker.
+func TestHostileAnswersToACancelledTask(t *testing.T) {
+	p := newHostile(t, "result twice when it is cancelled", Options{Max: 1})
+	ctx, cancel := context.WithCancel(test.Context(t))
+	path := filepath.Join(t.TempDir(), "runs")
+	result := test.Started(func() error { _, err := p.Do(ctx, deed{Path: path}); return err })
+	test.Eventually(t, "it runs", func() bool { return exists(path) })
+	first := anyWorker(p.core)
+	cancel()
+	test.Is(t, <-result, context.Canceled)
+	_, err := p.Do(test.Context(t), deed{})
+	test.Equal(t, as[*WorkerError](t, err).PID, first)
+	test.Equal(t, int(p.Stats().Lost), 1)
 }
 
 func TestHostileStart(t *testing.T) {

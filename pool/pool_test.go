@@ -2,6 +2,7 @@ package pool
 
 import (
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -52,6 +53,16 @@ func TestSharedIsThatOfTheChannels(t *testing.T) {
 	channel := p.core.workers[0].channel.String()
 	p.core.mu.Unlock()
 	test.Equal(t, strings.Count(channel, "16384 bytes shared"), 2)
+}
+
+// anyWorker returns the pid of a worker, or 0.
+func anyWorker(p *core) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.workers) == 0 {
+		return 0
+	}
+	return p.workers[rand.IntN(len(p.workers))].pid
 }
 
 // recorder collects events.

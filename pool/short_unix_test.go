@@ -16,58 +16,6 @@ import (
 	"github.com/go-gipc/gipc/internal/test"
 )
 
-// withoutDescriptors runs f while this process can open no file.
-func withoutDescriptors(t *testing.T, f func()) {
-	t.Helper()
-	var limit syscall.Rlimit
-	test.Check(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
-	low := limit
-	setTo(&low.Cur, test.FreeDescriptors(t, 0))
-	test.Check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low))
-	defer func() { test.Check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)) }()
-	f()
-}
-
-// setTo sets a field of Rlimit, whose type depends on the system.
-func setTo[T ~int64 | ~uint64](field *T, n int) { *field = T(n) }
-
-// Workers can't be started, but others are well: nobody's task fails, and the starts are few.
-func TestShortOfDescriptorsWhileOthersAreWell(t *testing.T) {
-	rec := &recorder{}
-	p := newTestPool(t, Options{Max: 8, Min: 2, OnEvent: rec.add})
-	test.Check(t, p.WaitReady(test.Context(t)))
-	withoutDescriptors(t, func() {
-		var wg sync.WaitGroup
-		for range 16 {
-			wg.Go(func() {
-				for range 100 {
-					if _, err := p.Do(test.Context(t), deed{}); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-		}
-		wg.Wait()
-	})
-	if n := rec.count(func(e Event) bool { return e.Reason == ReasonNotStarted }); n == 0 || n > 16 {
-		t.Errorf("%d failed starts", n)
-	}
-}
-
-func TestShortOfDescriptorsWithoutAWorker(t *testing.T) {
-	p := newTestPool(t, Options{Max: 2, Min: -1})
-	withoutDescriptors(t, func() {
-		_, err := p.Do(test.Context(t), deed{})
-		as[*StartError](t, err)
-		test.Is(t, err, syscall.EMFILE)
-	})
-	_, err := p.Do(test.Context(t), deed{})
-	for failed := new(StartError); errors.As(err, &failed); {
-		_, err = p.Do(test.Context(t), deed{}) // the next try was under way
-	}
-	test.Check(t, err)
-}
-
 // A task that kills each worker costs honest ones no more than the starts.
 func TestPoisonDoesNotDelayOthers(t *testing.T) {
 	p := newTestPool(t, Options{Max: 2, Retries: 2})
@@ -76,7 +24,7 @@ func TestPoisonDoesNotDelayOthers(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	longest := time.Duration(0)
-	for range 16 {
+	for range 64 {
 		wg.Go(func() {
 			for over.Err() == nil {
 				began := time.Now()

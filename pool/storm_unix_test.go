@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"io"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,16 +18,6 @@ import (
 )
 
 var stormTime = flag.Duration("storm.time", time.Second, "how long workers are killed under load")
-
-// anyWorker returns the pid of a worker, or 0.
-func anyWorker(p *core) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.workers) == 0 {
-		return 0
-	}
-	return p.workers[rand.IntN(len(p.workers))].pid
-}
 
 // storm runs do on 64 goroutines, again and again, while something bad happens each 50 ms. Do says whether its task was lost to
 // that. It returns how many tasks there were, and how many of them were lost.
