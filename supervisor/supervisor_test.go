@@ -43,6 +43,29 @@ func TestSupervisorStartsAndStopsInOrder(t *testing.T) {
 	}
 }
 
+func TestSupervisorStartsNothingWhileItStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes()
+		s := fakeSupervisor(t.Context(), nil)
+		release := make(chan struct{})
+		slow := plan{run: func(context.Context, int, *fakeChild) error { <-release; return nil }}
+		if err := s.Start(f.spec("slow", slow)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		stopped := make(chan error, 1)
+		go func() { stopped <- s.Stop(t.Context()) }()
+		synctest.Wait()
+		if err := s.Start(f.spec("late", plan{})); !errors.Is(err, ErrStopped) {
+			t.Errorf("Start is %v", err)
+		}
+		close(release)
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestSupervisorContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}

@@ -40,6 +40,15 @@ func TestAppendedFileIsInherited(t *testing.T) {
 	c.endsWith(t, 0)
 }
 
+// A process that leads no group ends alone.
+func TestExitWithGroupWithoutOne(t *testing.T) {
+	c := begin(t, "parent exits with its group", Command{Change: func(cmd *exec.Cmd) { cmd.SysProcAttr.Setpgid = false }})
+	grandchild := processOf(t, c.said(t))
+	c.order(t, "exit")
+	c.endsWith(t, 7)
+	test.Check(t, grandchild.Kill())
+}
+
 // The limit is reached at every point of a Start.
 func TestStartWithoutDescriptorsLeavesNothing(t *testing.T) {
 	test.Bounded(t)

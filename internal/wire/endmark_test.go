@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/go-gipc/gipc/internal/test"
 )
@@ -183,4 +185,52 @@ func TestMarkMoves(t *testing.T) {
 	test.Equal(t, string(v), "given back")
 	_, err = next.Get(t.Context())
 	test.Equal(t, err, io.EOF)
+}
+
+// TestMessagesThatWereGivenBackKeepTheirOrder: also where one of them is given back again behind a move.
+func TestMessagesThatWereGivenBackKeepTheirOrder(t *testing.T) {
+	test.Bounded(t)
+	rs, ws := openPipe(t, 0)
+	next := &reader{in: ResumeInbound(rs, State{Options: Options{MaxMessage: 100, EndMark: true}, GivenBack: [][]byte{[]byte("one"), []byte("two"), []byte("three")}})}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, errs := next.Chan(ctx)
+	test.Eventually(t, "the channel has taken one", func() bool { return next.Stats().Messages == 1 })
+	cancel()
+	test.Is(t, <-errs, context.Canceled)
+	for _, want := range []string{"one", "two", "three"} {
+		v, err := next.Get(t.Context())
+		test.Check(t, err)
+		test.Equal(t, string(v), want)
+	}
+	test.Check(t, ws.Close())
+	test.Check(t, next.Close())
+}
+
+// TestMarkThatWaitedLeavesNoGoroutine: Close returns before there is room for the mark, which is written when there is.
+func TestMarkThatWaitedLeavesNoGoroutine(t *testing.T) {
+	test.Bounded(t)
+	before := runtime.NumGoroutine()
+	for range 20 {
+		rs, ws := openPipe(t, 0)
+		w, r := newWriter(ws, marked), newReader(rs, marked)
+		ctx, cancel := context.WithCancel(t.Context())
+		for message := test.Pattern(4092); ; { // until the pipe is full
+			short, end := context.WithTimeout(ctx, time.Millisecond)
+			err := w.Put(short, message)
+			end()
+			if err != nil {
+				break
+			}
+		}
+		cancel()
+		test.Check(t, w.Close())
+		var err error
+		for err == nil {
+			_, err = r.Get(t.Context())
+		}
+		test.Equal(t, err, io.EOF)
+		test.Check(t, w.out.WaitEnd(t.Context()))
+		test.Check(t, r.Close())
+	}
+	test.Eventually(t, "as few goroutines as before", func() bool { return runtime.NumGoroutine() <= before+2 })
 }

@@ -63,6 +63,37 @@ func TestMemoryOfCancelledGetIntoIsTheCallers(t *testing.T) {
 	})
 }
 
+// TestGetIntoAfterACancelledOneIsTheCallers: a call in between takes the rest of its message, and a small message that a GetInto
+// returns then is the caller's memory, not the end's.
+func TestGetIntoAfterACancelledOneIsTheCallers(t *testing.T) {
+	rs, ws := openPipe(t, 0)
+	r := newReader(rs, nil)
+	t.Cleanup(func() { _ = r.Close() })
+	write := func(p []byte) <-chan error {
+		return test.Started(func() error { _, err := ws.Write(p); return err })
+	}
+	frame := appendFrame(nil, test.Pattern(200<<10))
+	ctx, cancel := context.WithCancel(t.Context())
+	got := test.Started(func() error { var v []byte; return r.GetInto(ctx, &v) })
+	test.Check(t, <-write(frame[:100<<10]))
+	cancel()
+	test.Is(t, <-got, context.Canceled)
+	rest := write(appendFrame(frame[100<<10:], []byte("small")))
+	v, err := r.in.Next(t.Context())
+	test.Check(t, errors.Join(err, <-rest))
+	test.Bytes(t, v, test.Pattern(200<<10))
+	r.in.Done(len(v))
+	var small []byte
+	test.Check(t, r.GetInto(t.Context(), &small))
+	for range 5 { // the end uses its memory for them, again and again
+		filled := write(appendFrame(nil, test.Pattern(60<<10)))
+		_, err := r.Get(t.Context())
+		test.Check(t, errors.Join(err, <-filled))
+	}
+	test.Equal(t, string(small), "small")
+	test.Check(t, ws.Close())
+}
+
 // TestIdleEndsHoldNoBuffers: an idle channel costs a few kilobytes, also while a Get waits, so that ten thousand are cheap.
 func TestIdleEndsHoldNoBuffers(t *testing.T) {
 	for _, s := range []struct {
