@@ -2,7 +2,10 @@ module github.com/go-gipc/gipc/tools
 
 go 1.26.0
 
-require golang.org/x/tools v0.52.0
+require (
+	github.com/google/pprof v0.0.0-20260802141513-ef3492d7dac3
+	golang.org/x/tools v0.52.0
+)
 
 require (
 	4d63.com/gocheckcompilerdirectives v1.4.0 // indirect
