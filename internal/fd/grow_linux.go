@@ -44,5 +44,18 @@ func growPipe(fd uintptr, from, to int) bool {
 	return err == nil
 }
 
+// ShrinkPipe takes back room that a pipe has beyond a capacity of to bytes, unless more is in it.
+func ShrinkPipe(stream any, to int) {
+	file, ok := stream.(*os.File)
+	if !ok {
+		return
+	}
+	_ = withFD(file, func(fd uintptr) { // fails only on a closed file
+		if size, err := unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0); err == nil && size > to {
+			_, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, to)
+		}
+	})
+}
+
 // ReleaseGrowth gives back what GrowPipe took.
 func ReleaseGrowth(bytes int) { grown.Add(int64(-bytes)) }

@@ -63,11 +63,10 @@ func (s *Source) take(mem stream.Lender, n int) int {
 // sleep waits until there may be something to read, or the writer's end is gone.
 func (s *Source) sleep(ctx context.Context) error {
 	sleep, err := s.fallAsleep()
-	if !sleep {
-		return err
+	if sleep {
+		err = s.await(ctx)
+		s.asleep.Store(0)
 	}
-	err = s.await(ctx)
-	s.asleep.Store(0)
 	if s.mem.closed.Load() {
 		s.asleep.Store(1) // as Close has said
 	}

@@ -55,11 +55,19 @@ func (g *growth) add(s *streamSink, bytes int) {
 	}
 }
 
+// Shrink gives back the room of a pipe that has grown and is empty. It is for the reading end, which may stay open: the pipe of a
+// closed sink lives as long, with the room that its unread bytes had needed.
+func Shrink(pipe any) { fd.ShrinkPipe(pipe, capacities[0]) }
+
 // release gives the room back, for good.
-func (g *growth) release() {
+func (s *streamSink) release() {
+	g := &s.growth
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.step = len(capacities) - 1
+	if g.bytes > 0 {
+		Shrink(s.stream)
+	}
 	g.dropped.Stop()
 	fd.ReleaseGrowth(g.bytes)
 	g.bytes = 0

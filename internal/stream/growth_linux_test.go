@@ -84,6 +84,28 @@ func TestGrowthOfADroppedSinkIsGivenBack(t *testing.T) {
 	})
 }
 
+// A pipe lives on while its reading end is open: what it had grown by goes back all the same, when its sink closes, or when what was in
+// it then has been read.
+func TestPipeShrinksWhenItsSinkHasClosed(t *testing.T) {
+	for _, unread := range []int{0, 1 << 20} {
+		r, w, err := fd.NewPipe(0)
+		test.Check(t, err)
+		s := NewSink(w)
+		LetGrow(s)
+		write(t, s, r, 1<<20)
+		_, err = s.Write(context.Background(), make([]byte, unread), nil)
+		test.Check(t, errors.Join(err, s.Close()))
+		if unread > 0 {
+			test.Equal(t, capacity(t, r), 1<<20)
+			_, err := io.CopyN(io.Discard, r, int64(unread))
+			test.Check(t, err)
+			Shrink(r)
+		}
+		test.Equal(t, capacity(t, r), 64<<10)
+		test.Check(t, r.Close())
+	}
+}
+
 func TestChosenCapacityStays(t *testing.T) {
 	before := share(t)
 	r, w, err := fd.NewPipe(128 << 10)

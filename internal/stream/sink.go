@@ -111,7 +111,7 @@ func (s *streamSink) Room() int { return math.MaxInt }
 
 func (s *streamSink) Close() error {
 	s.wake.close()
-	s.growth.release()
+	s.release()
 	return s.stream.Close()
 }
 

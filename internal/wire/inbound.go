@@ -221,6 +221,9 @@ func (in *Inbound) takeMark() {
 	in.fate, in.marked = io.EOF, true
 	in.start = in.end
 	in.release()
+	if in.opts.Grows {
+		stream.Shrink(in.stream)
+	}
 }
 
 // beginBody prepares to gather a message of n bytes outside the chunk, straight into *dst where that is given.
