@@ -142,6 +142,7 @@ func skipUnderRaceDetector(t *testing.T) {
 
 func TestLimitsMemoryIsToldApartFromACrash(t *testing.T) {
 	skipUnderRaceDetector(t)
+	test.SkipUnderQEMU(t, "it ignores limits of memory, which would be its own, too")
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	test.Check(t, err)
 	defer null.Close()
@@ -170,12 +171,14 @@ func TestLimitsMemoryIsToldApartFromACrash(t *testing.T) {
 // Most of what a child may have it can use: what Go's runtime has mapped and doesn't use is not counted.
 func TestLimitsMemoryIsThere(t *testing.T) {
 	skipUnderRaceDetector(t)
+	test.SkipUnderQEMU(t, "it ignores limits of memory, which would be its own, too")
 	got := answer(t, deedArgs{Do: "eat memory", N: 48}, SpawnOptions{Limits: &Limits{Memory: 64 << 20}})
 	test.Equal(t, got, fmt.Sprint("48 MiB, soft limit ", 64<<20/10*9+3))
 }
 
 func TestLimitsMemoryOfAGrandchild(t *testing.T) {
 	skipUnderRaceDetector(t)
+	test.SkipUnderQEMU(t, "it ignores limits of memory, which would be its own, too")
 	got := answer(t, deedArgs{Do: "ask a shell", Text: "test $(ulimit -Hd) -ge 65536 && test $(ulimit -Hd) -lt 200000; tail /dev/zero"},
 		SpawnOptions{Limits: &Limits{Memory: 64 << 20}})
 	if !strings.Contains(got, "exit status") && !strings.Contains(got, "signal") {

@@ -291,7 +291,7 @@ func TestSignalsForTheWholeServiceAreSurvived(t *testing.T) {
 
 func TestFnKnowsTheDeadline(t *testing.T) {
 	p := newTestPool(t, Options{Max: 1, Timeout: time.Hour})
-	got, err := p.Do(test.Context(t), deed{Do: "deadline", N: 61})
+	got, err := p.Do(test.Context(t), deed{Do: "deadline", N: 1 + int(test.Patience/time.Second)})
 	test.Check(t, err)
 	test.Equal(t, got.Text, "true false") // that of test.Context
 	got, err = p.Do(context.Background(), deed{Do: "deadline", N: 3000})
