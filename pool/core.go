@@ -339,24 +339,6 @@ func (p *core) answerFor(ctx, run context.Context, c *call) (answer, error) {
 	return c.answer, c.answer.err
 }
 
-// receiveFor takes what c's worker says until c is answered or ctx ends. It returns an error if the worker's channel can't be
-// used any more.
-func (p *core) receiveFor(ctx context.Context, c *call) error {
-	for len(c.wake) == 0 {
-		err := p.receive(ctx, c.worker)
-		if err != nil && ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			p.mu.Lock()
-			p.brokeOff(c.worker, err, time.Now())
-			p.unlock()
-			return err
-		}
-	}
-	return nil
-}
-
 // reasonOf says why the ctx of a start has ended: err is what Do returns.
 func reasonOf(ctx, run context.Context) (w why, cause, err error) {
 	switch err := ctx.Err(); {

@@ -159,47 +159,6 @@ func (s *sched) pick(now time.Time) *worker {
 	return best
 }
 
-func (s *sched) mayStart(now time.Time) bool {
-	if s.state == closed || s.n[phaseLeaving] > s.opts.Max {
-		return false
-	}
-	return s.failures == 0 || s.n[phaseStarting] == 0 && !now.Before(s.retryAt)
-}
-
-// lacks says whether there should be more workers.
-func (s *sched) lacks() bool {
-	there := s.n[phaseTaking] + s.coming()
-	if s.state == closed || there >= s.opts.Max {
-		return false
-	}
-	return len(s.queue) > s.coming() || s.state == open && (there < s.opts.Min || s.owed > 0)
-}
-
-// startOne starts a worker, if one is lacking or to be replaced, and may be started now.
-func (s *sched) startOne(now time.Time) bool {
-	if s.n[phaseTaking]+s.coming() >= s.opts.Max {
-		s.owed = 0
-	}
-	if !s.mayStart(now) {
-		return false
-	}
-	if s.lacks() {
-		s.owed = max(s.owed-1, 0)
-		s.start(nil)
-		return true
-	}
-	if s.state != open || s.n[phaseLeaving] == s.opts.Max {
-		return false
-	}
-	for _, w := range s.workers {
-		if w.phase == phaseTaking && w.worn != ReasonNone && w.heir == nil {
-			s.start(w)
-			return true
-		}
-	}
-	return false
-}
-
 func (s *sched) assign(w *worker, now time.Time) {
 	if len(w.calls) == 0 {
 		s.idle = slices.DeleteFunc(s.idle, func(i *worker) bool { return i == w })

@@ -224,6 +224,24 @@ func (p *core) receive(ctx context.Context, w *worker) error {
 	return nil
 }
 
+// receiveFor takes what c's worker says until c is answered or ctx ends. It returns an error if the worker's channel can't be
+// used any more.
+func (p *core) receiveFor(ctx context.Context, c *call) error {
+	for len(c.wake) == 0 {
+		err := p.receive(ctx, c.worker)
+		if err != nil && ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			p.mu.Lock()
+			p.brokeOff(c.worker, err, time.Now())
+			p.unlock()
+			return err
+		}
+	}
+	return nil
+}
+
 // readError says what the end of a worker's channel means.
 func readError(err error) error {
 	var size *gipc.TooLargeError

@@ -253,19 +253,6 @@ func TestWriterLearnsThatTheReaderIsGoneFromItsSleep(t *testing.T) {
 	}
 }
 
-// The same where a Read was about to sleep, and found something, when Close came: Close is through, and the Read still inside.
-func TestReadThatFindsSomethingLeavesTheWordOfClose(t *testing.T) {
-	test.Bounded(t)
-	r, w := open(t, 1)
-	test.Equal(t, w.WriteNow([]byte("x"), nil), true)
-	r.mem.closed.Store(true)
-	r.asleep.Store(1)
-	test.Check(t, r.sleep(t.Context()))
-	test.Equal(t, r.sleeps(), true)
-	r.mem.closed.Store(false)
-	test.Check(t, errors.Join(r.Close(), w.Close()))
-}
-
 func TestInterruptWakesTheCallUnderWay(t *testing.T) {
 	test.Bounded(t)
 	r, w := open(t, 1)
