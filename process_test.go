@@ -67,6 +67,8 @@ func TestWaitFromManyGoroutinesGivesAllTheSame(t *testing.T) {
 
 func TestStopAsksThenTerminatesThenKills(t *testing.T) {
 	ctx := test.Context(t)
+	grace := test.Patience / 75
+	within := func(d time.Duration) string { return "it did not stop within " + d.String() + " (asked to stop)" }
 	for do, want := range map[string]struct {
 		code  int
 		text  string // of Stop's error, "": nil
@@ -79,12 +81,12 @@ func TestStopAsksThenTerminatesThenKills(t *testing.T) {
 		"await ctx and time out": {1, "3 orders not saved", time.Minute},
 		"await ctx, well":        {grace: time.Minute},
 		"await ctx and fail":     {1, "failed after gipc: the parent asked this process to stop", time.Minute},
-		"ignore ctx":             {-15, "signal 15 (terminated): it did not stop within 600ms (asked to stop)", 800 * time.Millisecond},
-		"spin":                   {-15, "signal 15 (terminated): it did not stop within 600ms (asked to stop)", 800 * time.Millisecond},
-		"ignore SIGTERM":         {-9, "signal 9 (killed): it did not stop within 400ms (asked to stop)", 400 * time.Millisecond},
+		"ignore ctx":             {-15, "signal 15 (terminated): " + within(grace/4*3), grace},
+		"spin":                   {-15, "signal 15 (terminated): " + within(grace/4*3), grace},
+		"ignore SIGTERM":         {-9, "signal 9 (killed): " + within(grace/2), grace / 2},
 	} {
 		if onWindows && want.code == -15 { // its exit code is all that TerminateProcess tells
-			want.code, want.text = 143, "exited with code 143: it did not stop within 600ms (asked to stop)"
+			want.code, want.text = 143, "exited with code 143: "+within(grace/4*3)
 		}
 		t.Run(do, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
