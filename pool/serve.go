@@ -99,10 +99,10 @@ type task struct {
 }
 
 // lookInterval is how often a worker looks whether a task takes long, so that another goroutine has to receive.
-const lookInterval = 5 * time.Millisecond
+const lookInterval = 10 * time.Millisecond
 
 // patientLooks is how often in a row a worker finds nothing to do until it looks no more.
-const patientLooks = 20
+const patientLooks = 10
 
 // run receives and runs what the pool sends, until ctx ends or the pool is gone.
 func (s *server) run(ctx context.Context) error {
