@@ -82,9 +82,10 @@ func escape(text string) string {
 // broker is a connection, with what this package needs of the server. Its methods may be called at the same time.
 type broker struct {
 	names
-	nc   *nats.Conn
-	js   jetstream.JetStream
-	opts Options
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	opts     Options
+	sweepAge time.Duration
 }
 
 func newBroker(nc *nats.Conn, opts Options) (*broker, error) {
@@ -95,7 +96,7 @@ func newBroker(nc *nats.Conn, opts Options) (*broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &broker{names{opts.Prefix}, nc, js, opts}, nil
+	return &broker{names{opts.Prefix}, nc, js, opts, sweepAge}, nil
 }
 
 // stream returns a stream, and makes it if it is missing.
@@ -160,11 +161,21 @@ var errFull = errors.New("the stream is full")
 // publish stores a message. The server drops a second one of its id, if it has one. publish tries until it has an answer that is
 // final, or ctx ends, then its error matches the ctx's. asked says whether a server may have stored the message all the same.
 func (b *broker) publish(ctx context.Context, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt) (asked bool, err error) {
+	return b.publishLarge(ctx, nil, m, msgID, opts...)
+}
+
+// publishLarge is publish for a message that may stand for a large value, which is in the object store before each attempt.
+func (b *broker) publishLarge(
+	ctx context.Context, value *largeValue, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt,
+) (asked bool, err error) {
 	opts = append(opts, jetstream.WithRetryAttempts(0))
 	if msgID != "" {
 		opts = append(opts, jetstream.WithMsgID(msgID))
 	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		if err := b.ready(ctx, value); err != nil {
+			return asked, err
+		}
 		attempt, cancel := context.WithTimeout(ctx, answerTime)
 		_, err := b.js.PublishMsg(attempt, m, opts...)
 		cancel()
@@ -182,6 +193,20 @@ func (b *broker) publish(ctx context.Context, m *nats.Msg, msgID string, opts ..
 			return asked, err
 		}
 	}
+}
+
+// ready waits until a message can be sent at once. Without a connection nats.go would keep it, and send it when its publisher
+// has given up, or its large value is gone.
+func (b *broker) ready(ctx context.Context, value *largeValue) error {
+	for pause := firstPause; !b.nc.IsConnected() && !b.nc.IsClosed(); pause = min(2*pause, lastPause) {
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+	if value == nil {
+		return nil
+	}
+	return b.keep(ctx, value)
 }
 
 // noAnswerer says that nobody got the request.

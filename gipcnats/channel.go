@@ -8,9 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-gipc/gipc"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc"
 )
 
 // ChannelOptions say how a channel's messages travel. The zero value, and nil, are good, but for a T that CBOR can't encode.
@@ -113,8 +114,9 @@ func NewWriter[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 // stored. It keeps no reference to v.
 //
 // When ctx ends, Put returns its error. The message is not stored then, unless the error matches ErrUncertain: the server was
-// asked and has not answered. Behind the end of the channel the error matches [gipc.ErrClosed]. A value that can't be encoded
-// (*gipc.EncodeError) and one that is too large (*gipc.TooLargeError) store nothing.
+// asked and has not answered. Without a connection it is not asked. Behind the end of the channel the error matches
+// [gipc.ErrClosed]. A value that can't be encoded (*gipc.EncodeError) and one that is too large (*gipc.TooLargeError) store
+// nothing.
 func (w *Writer[T]) Put(ctx context.Context, v T) error {
 	err := w.put(ctx, v)
 	if err != nil {
@@ -140,19 +142,17 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	}
 	m := &nats.Msg{Subject: c.subjectOf("msg"), Data: data}
 	number := newID()
-	large := !c.inline(len(data))
-	if large {
+	var value *largeValue
+	if !c.inline(len(data)) {
 		m.Subject = c.subjectOf("msg", number)
 		m.Data = []byte{format, flagLarge}
-		if err := c.putValue(ctx, c.streamName(), m.Subject, data[channelHead:]); err != nil {
-			return err
-		}
+		value = &largeValue{stream: c.streamName(), subject: m.Subject, data: data[channelHead:]}
 	}
-	asked, err := c.whenRoom(ctx, m, number, jetstream.WithExpectLastSequenceForSubject(0, c.end()))
+	asked, err := c.whenRoom(ctx, value, m, number, jetstream.WithExpectLastSequenceForSubject(0, c.end()))
 	switch {
 	case err == nil:
 		return nil
-	case large && !asked:
+	case value != nil && !asked:
 		c.drop(m.Subject)
 	}
 	if isWrongSequence(err) {
@@ -164,10 +164,12 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	return err
 }
 
-// whenRoom stores a message as soon as there is room for it.
-func (c *channel[T]) whenRoom(ctx context.Context, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt) (asked bool, err error) {
+// whenRoom stores a message, which may stand for a large value, as soon as there is room for it.
+func (c *channel[T]) whenRoom(
+	ctx context.Context, value *largeValue, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt,
+) (asked bool, err error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		asked, err := c.publish(ctx, m, msgID, opts...)
+		asked, err := c.publishLarge(ctx, value, m, msgID, opts...)
 		if !errors.Is(err, errFull) {
 			return asked, err
 		}
@@ -195,7 +197,7 @@ func (w *Writer[T]) Close(ctx context.Context) error {
 	err := gipc.ErrClosed
 	if !w.closed {
 		m := &nats.Msg{Subject: c.end(), Data: []byte{format, 0}}
-		asked, err = c.whenRoom(ctx, m, "end", jetstream.WithExpectLastSequencePerSubject(0))
+		asked, err = c.whenRoom(ctx, nil, m, "end", jetstream.WithExpectLastSequencePerSubject(0))
 	}
 	switch {
 	case err == nil || isWrongSequence(err): // another Writer was faster
