@@ -113,8 +113,8 @@ func NewWriter[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 // Put stores v in the channel. It blocks while the channel is full and while the server is away. Nil means that the message is
 // stored. It keeps no reference to v.
 //
-// When ctx ends, Put returns its error. The message is not stored then, unless the error matches ErrUncertain: the server was
-// asked and has not answered. Without a connection it is not asked. Behind the end of the channel the error matches
+// When ctx ends, Put returns its error at once. The message is not stored then, unless the error matches ErrUncertain: the
+// server was asked and has not answered. Without a connection it is not asked. Behind the end of the channel the error matches
 // [gipc.ErrClosed]. A value that can't be encoded (*gipc.EncodeError) and one that is too large (*gipc.TooLargeError) store
 // nothing.
 func (w *Writer[T]) Put(ctx context.Context, v T) error {
@@ -153,7 +153,7 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	case err == nil:
 		return nil
 	case value != nil && !asked:
-		c.drop(m.Subject)
+		c.discard(ctx, m.Subject)
 	}
 	if isWrongSequence(err) {
 		return gipc.ErrClosed
@@ -164,18 +164,32 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	return err
 }
 
+// discard deletes the large value of a message that is not stored. It keeps nobody waiting whose ctx has ended: the server may be
+// away.
+func (c *channel[T]) discard(ctx context.Context, subject string) {
+	if ctx.Err() != nil {
+		go c.drop(subject)
+		return
+	}
+	c.drop(subject)
+}
+
 // whenRoom stores a message, which may stand for a large value, as soon as there is room for it.
 func (c *channel[T]) whenRoom(
 	ctx context.Context, value *largeValue, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt,
 ) (asked bool, err error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		asked, err := c.publishLarge(ctx, value, m, msgID, opts...)
-		if !errors.Is(err, errFull) {
-			return asked, err
+		if errors.Is(err, errFull) {
+			err = sleep(ctx, pause)
+			if err == nil {
+				continue
+			}
 		}
-		if err := sleep(ctx, pause); err != nil {
-			return false, err
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			err = causeOf(ctx)
 		}
+		return asked, err
 	}
 }
 

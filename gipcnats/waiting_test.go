@@ -2,6 +2,7 @@ package gipcnats
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -121,4 +122,24 @@ func TestPutWithoutAConnection(t *testing.T) {
 	v, err := readerOf(t, server.url(), nil).Get(ctx)
 	test.Check(t, err)
 	test.Equal(t, v.N, 2)
+}
+
+// The end of its ctx ends a Put at once, with the cause, also if the server is away and the large value can't be deleted now.
+func TestCancelledLargePut(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	w := writerOf(t, server.url(), &ChannelOptions[deed]{MaxMessages: 1})
+	test.Check(t, w.Put(test.Context(t), deed{N: 1}))
+	ctx, cancel := context.WithCancelCause(test.Context(t))
+	put := test.Started(func() error { return w.Put(ctx, deed{N: 2, Data: large(2 << 20)}) })
+	theObject(t, w.channel.broker, "the value is stored", func(*jetstream.ObjectInfo) bool { return true })
+	server.stop()
+	test.Eventually(t, "the connection is gone", func() bool { return !w.channel.nc.IsConnected() })
+	cause := errors.New("a cause")
+	cancelled := time.Now()
+	cancel(cause)
+	test.Is(t, <-put, context.Canceled, cause)
+	if took := time.Since(cancelled); took >= answerTime {
+		t.Errorf("it took %v", took)
+	}
 }
