@@ -45,10 +45,11 @@ const channelHead = 1 + 1
 // channel is what the two ends have in common.
 type channel[T any] struct {
 	*broker
-	name   string
-	codec  gipc.Codec[T]
-	ahead  int
-	stream jetstream.Stream
+	name     string
+	codec    gipc.Codec[T]
+	ahead    int
+	stream   jetstream.Stream
+	knownFor time.Duration // for how long the stream knows a message's id, for certain
 }
 
 func openChannel[T any](ctx context.Context, nc *nats.Conn, name string, opts *ChannelOptions[T]) (*channel[T], error) {
@@ -81,7 +82,11 @@ func openChannel[T any](ctx context.Context, nc *nats.Conn, name string, opts *C
 		Name: c.streamName(), Subjects: []string{c.subjectOf(">")}, Retention: jetstream.WorkQueuePolicy,
 		MaxMsgs: orNone(o.MaxMessages), MaxBytes: orNone(o.MaxBytes),
 	})
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	c.knownFor = c.stream.CachedInfo().Config.Duplicates * 3 / 4 // clocks differ, and a message is under way for a while
+	return c, nil
 }
 
 func (c *channel[T]) streamName() string { return c.names.stream("channel", escape(c.name)) }
@@ -114,9 +119,12 @@ func NewWriter[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 // stored. It keeps no reference to v.
 //
 // When ctx ends, Put returns its error at once. The message is not stored then, unless the error matches ErrUncertain: the
-// server was asked and has not answered. Without a connection it is not asked. Behind the end of the channel the error matches
-// [gipc.ErrClosed]. A value that can't be encoded (*gipc.EncodeError) and one that is too large (*gipc.TooLargeError) store
-// nothing.
+// server was asked and has not answered. Without a connection it is not asked. Put asks again, and the server drops a second
+// message, for three quarters of the stream's duplicate window, which is two minutes if NATS's own tools have not changed it.
+// Then Put returns ErrUncertain also if ctx has not ended.
+//
+// Behind the end of the channel the error matches [gipc.ErrClosed]. A value that can't be encoded (*gipc.EncodeError) and one
+// that is too large (*gipc.TooLargeError) store nothing.
 func (w *Writer[T]) Put(ctx context.Context, v T) error {
 	err := w.put(ctx, v)
 	if err != nil {
@@ -142,17 +150,17 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	}
 	m := &nats.Msg{Subject: c.subjectOf("msg"), Data: data}
 	number := newID()
-	var value *largeValue
+	s := &sending{knownFor: c.knownFor}
 	if !c.inline(len(data)) {
 		m.Subject = c.subjectOf("msg", number)
 		m.Data = []byte{format, flagLarge}
-		value = &largeValue{stream: c.streamName(), subject: m.Subject, data: data[channelHead:]}
+		s.value = &largeValue{stream: c.streamName(), subject: m.Subject, data: data[channelHead:]}
 	}
-	asked, err := c.whenRoom(ctx, value, m, number, jetstream.WithExpectLastSequenceForSubject(0, c.end()))
+	asked, err := c.whenRoom(ctx, s, m, number, jetstream.WithExpectLastSequenceForSubject(0, c.end()))
 	switch {
 	case err == nil:
 		return nil
-	case value != nil && !asked:
+	case s.value != nil && !asked:
 		c.discard(ctx, m.Subject)
 	}
 	if isWrongSequence(err) {
@@ -174,12 +182,12 @@ func (c *channel[T]) discard(ctx context.Context, subject string) {
 	c.drop(subject)
 }
 
-// whenRoom stores a message, which may stand for a large value, as soon as there is room for it.
+// whenRoom stores a message as soon as there is room for it.
 func (c *channel[T]) whenRoom(
-	ctx context.Context, value *largeValue, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt,
+	ctx context.Context, s *sending, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt,
 ) (asked bool, err error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		asked, err := c.publishLarge(ctx, value, m, msgID, opts...)
+		asked, err := c.publishWith(ctx, s, m, msgID, opts...)
 		if errors.Is(err, errFull) {
 			err = sleep(ctx, pause)
 			if err == nil {
@@ -189,7 +197,7 @@ func (c *channel[T]) whenRoom(
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			err = causeOf(ctx)
 		}
-		return asked, err
+		return asked || !s.asked.IsZero(), err // a full stream may have got it in an earlier attempt
 	}
 }
 
@@ -211,7 +219,7 @@ func (w *Writer[T]) Close(ctx context.Context) error {
 	err := gipc.ErrClosed
 	if !w.closed {
 		m := &nats.Msg{Subject: c.end(), Data: []byte{format, 0}}
-		asked, err = c.whenRoom(ctx, nil, m, "end", jetstream.WithExpectLastSequencePerSubject(0))
+		asked, err = c.whenRoom(ctx, &sending{}, m, "end", jetstream.WithExpectLastSequencePerSubject(0))
 	}
 	switch {
 	case err == nil || isWrongSequence(err): // another Writer was faster

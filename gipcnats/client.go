@@ -250,7 +250,8 @@ func (c *client) send(ctx context.Context, id id, message []byte, large, patient
 	}
 	t.head(message)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		_, err := c.publishLarge(ctx, value, &nats.Msg{Subject: subject, Data: message}, "") // its subject has room for one message only
+		// No id is needed: the subject has room for one message only.
+		_, err := c.publishWith(ctx, &sending{value: value}, &nats.Msg{Subject: subject, Data: message}, "")
 		if patient && errors.Is(err, errFull) {
 			if err := sleep(ctx, pause); err != nil {
 				return err

@@ -221,7 +221,8 @@ func (s *server) store(j *job, message []byte) error {
 	}
 	for {
 		// A second one, of a Serve that did not get the answer, finds nobody who waits.
-		_, err := s.publishLarge(s.work, value, &nats.Msg{Subject: subject, Data: message}, "", jetstream.WithMsgTTL(j.task.lease+resultTime))
+		_, err := s.publishWith(s.work, &sending{value: value}, &nats.Msg{Subject: subject, Data: message}, "",
+			jetstream.WithMsgTTL(j.task.lease+resultTime))
 		if !errors.Is(err, errFull) {
 			return err
 		}

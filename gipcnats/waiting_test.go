@@ -143,3 +143,34 @@ func TestCancelledLargePut(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 }
+
+// Put asks again only as long as the server knows the message's id: behind that it would be stored twice.
+func TestPutThatIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	w := writerOf(t, startServer(t).url(), nil)
+	if k := w.channel.knownFor; k < time.Minute || k >= w.channel.stream.CachedInfo().Config.Duplicates {
+		t.Errorf("asks again for %v", k)
+	}
+	w.channel.knownFor = 300 * time.Millisecond
+	mute(t, w)
+	ctx, cancel := context.WithCancel(test.Context(t))
+	defer cancel()
+	test.Is(t, w.Put(ctx, deed{}), ErrUncertain)
+	test.Check(t, ctx.Err())
+}
+
+// Where nobody was asked Put goes on for as long as it takes.
+func TestPutThatNobodyGot(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	url := startServer(t).url()
+	w := writerOf(t, url, nil)
+	c := w.channel
+	c.knownFor = time.Millisecond
+	test.Check(t, c.js.DeleteStream(ctx, c.streamName()))
+	before := c.nc.Stats().OutMsgs
+	put := test.Started(func() error { return w.Put(ctx, deed{}) })
+	test.Eventually(t, "Put asks again and again", func() bool { return c.nc.Stats().OutMsgs >= before+4 })
+	writerOf(t, url, nil) // makes the stream again
+	test.Check(t, <-put)
+}
