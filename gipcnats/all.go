@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"sync"
 )
 
 // All runs the task with each of args, and yields the results in the order of args. A task's error is yielded in its place, and
@@ -21,12 +22,8 @@ func (c *Client[A, R]) All(ctx context.Context, args iter.Seq[A]) iter.Seq2[R, e
 	return func(yield func(R, error) bool) {
 		ctx, stop := either(ctx, c.core.ctx)
 		defer stop()
-		l := &loop[A, R]{
-			client: c, ctx: ctx, slots: make(chan struct{}, c.core.opts.Window),
-			items: make(chan *item[R], c.core.opts.Window), gone: make(chan struct{}),
-		}
+		l := newLoop(ctx, c)
 		go l.take(args)
-		defer close(l.gone)
 		l.run(yield)
 	}
 }
@@ -37,10 +34,16 @@ type loop[A, R any] struct {
 	ctx    context.Context // ends with the loop, its caller's ctx and the client
 	slots  chan struct{}   // holds one for each argument that is taken and not yet yielded
 	items  chan *item[R]   // in the order of args. Closed when args has ended
-	gone   chan struct{}   // closed when nobody is in the loop any more
 
-	panicked any // what args panicked with, and whether it called Goexit: written before items is closed
+	mu       sync.Mutex
+	over     bool // nobody is in the loop any more
+	panicked any  // what args panicked with before that, and whether it called Goexit
 	goexit   bool
+}
+
+func newLoop[A, R any](ctx context.Context, c *Client[A, R]) *loop[A, R] {
+	window := c.core.opts.Window
+	return &loop[A, R]{client: c, ctx: ctx, slots: make(chan struct{}, window), items: make(chan *item[R], window)}
 }
 
 // item is one task.
@@ -54,13 +57,11 @@ type item[R any] struct {
 func (l *loop[A, R]) take(args iter.Seq[A]) {
 	returned := false
 	defer func() {
-		if !returned {
-			select {
-			case <-l.gone: // nobody is there to tell: a panic ends the program
-			default:
-				l.panicked = recover()
-				l.goexit = l.panicked == nil
-			}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if !returned && !l.over { // behind the loop's end nobody is there to tell: a panic ends the program
+			l.panicked = recover()
+			l.goexit = l.panicked == nil
 		}
 		close(l.items)
 	}()
@@ -100,6 +101,7 @@ func (l *loop[A, R]) start(arg A) {
 
 // run yields the results.
 func (l *loop[A, R]) run(yield func(R, error) bool) {
+	defer l.end()
 	for {
 		it, ok := l.next()
 		if l.ctx.Err() != nil {
@@ -108,7 +110,6 @@ func (l *loop[A, R]) run(yield func(R, error) bool) {
 			return
 		}
 		if !ok {
-			l.resume()
 			return
 		}
 		<-l.slots
@@ -135,12 +136,16 @@ func (l *loop[A, R]) next() (*item[R], bool) {
 	}
 }
 
-// resume goes on with what ended args.
-func (l *loop[A, R]) resume() {
+// end is where the loop is left, by whatever way. If args has panicked by now, or called Goexit, that goes on here.
+func (l *loop[A, R]) end() {
+	l.mu.Lock()
+	l.over = true
+	panicked, goexit := l.panicked, l.goexit
+	l.mu.Unlock()
 	switch {
-	case l.panicked != nil:
-		panic(l.panicked)
-	case l.goexit:
+	case panicked != nil:
+		panic(panicked)
+	case goexit:
 		runtime.Goexit()
 	}
 }

@@ -82,9 +82,10 @@ func escape(text string) string {
 // broker is a connection, with what this package needs of the server. Its methods may be called at the same time.
 type broker struct {
 	names
-	nc   *nats.Conn
-	js   jetstream.JetStream
-	opts Options
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	opts     Options
+	sweepAge time.Duration
 }
 
 func newBroker(nc *nats.Conn, opts Options) (*broker, error) {
@@ -95,7 +96,7 @@ func newBroker(nc *nats.Conn, opts Options) (*broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &broker{names{opts.Prefix}, nc, js, opts}, nil
+	return &broker{names{opts.Prefix}, nc, js, opts, sweepAge}, nil
 }
 
 // stream returns a stream, and makes it if it is missing.
@@ -160,11 +161,31 @@ var errFull = errors.New("the stream is full")
 // publish stores a message. The server drops a second one of its id, if it has one. publish tries until it has an answer that is
 // final, or ctx ends, then its error matches the ctx's. asked says whether a server may have stored the message all the same.
 func (b *broker) publish(ctx context.Context, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt) (asked bool, err error) {
+	return b.publishWith(ctx, &sending{}, m, msgID, opts...)
+}
+
+// sending is what else publishing a message has to look after. It may be used for one message, again and again.
+type sending struct {
+	value    *largeValue   // what the message stands for, or nil. It is in the object store before each attempt
+	knownFor time.Duration // for how long the server knows the message's id. After that publish doesn't ask again. 0: it may
+	asked    time.Time     // when a server may have stored it first. Zero: never
+}
+
+// errForgotten says that the message's id is of no use any more.
+var errForgotten = errors.New("there was no answer for so long that the server would not know the message again")
+
+// publishWith is publish for messages that need more.
+func (b *broker) publishWith(
+	ctx context.Context, s *sending, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt,
+) (asked bool, err error) {
 	opts = append(opts, jetstream.WithRetryAttempts(0))
 	if msgID != "" {
 		opts = append(opts, jetstream.WithMsgID(msgID))
 	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		if err := b.ready(ctx, s); err != nil {
+			return asked, err
+		}
 		attempt, cancel := context.WithTimeout(ctx, answerTime)
 		_, err := b.js.PublishMsg(attempt, m, opts...)
 		cancel()
@@ -172,16 +193,44 @@ func (b *broker) publish(ctx context.Context, m *nats.Msg, msgID string, opts ..
 		case err == nil:
 			return false, nil
 		case ctx.Err() != nil:
-			return asked || !noAnswerer(err), ctx.Err()
+			return asked || mayBeStored(err), ctx.Err()
 		case b.final(err):
 			return false, refusal(err)
 		}
-		asked = asked || !noAnswerer(err)
+		asked = asked || mayBeStored(err)
+		if asked && s.asked.IsZero() {
+			s.asked = time.Now().Round(0).Add(-answerTime) // the attempt took no longer. The wall clock goes on while a machine sleeps
+		}
 		b.opts.Logger.Debug("gipcnats: a message is not stored yet", "subject", m.Subject, "error", err)
 		if err := sleep(ctx, pause); err != nil {
 			return asked, err
 		}
 	}
+}
+
+// ready waits until a message can be sent at once. Without a connection nats.go would keep it, and send it when its publisher
+// has given up, or its large value is gone.
+func (b *broker) ready(ctx context.Context, s *sending) error {
+	for pause := firstPause; !b.nc.IsConnected() && !b.nc.IsClosed(); pause = min(2*pause, lastPause) {
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+	if s.value != nil {
+		if err := b.keep(ctx, s.value); err != nil {
+			return err
+		}
+	}
+	if s.knownFor > 0 && !s.asked.IsZero() && time.Since(s.asked) >= s.knownFor {
+		return errForgotten
+	}
+	return nil
+}
+
+// mayBeStored says whether an attempt that failed may have stored its message: somebody got it, and has not refused.
+func mayBeStored(err error) bool {
+	var api *jetstream.APIError
+	return !noAnswerer(err) && !errors.As(err, &api)
 }
 
 // noAnswerer says that nobody got the request.

@@ -8,9 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-gipc/gipc"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc"
 )
 
 // ChannelOptions say how a channel's messages travel. The zero value, and nil, are good, but for a T that CBOR can't encode.
@@ -44,10 +45,11 @@ const channelHead = 1 + 1
 // channel is what the two ends have in common.
 type channel[T any] struct {
 	*broker
-	name   string
-	codec  gipc.Codec[T]
-	ahead  int
-	stream jetstream.Stream
+	name     string
+	codec    gipc.Codec[T]
+	ahead    int
+	stream   jetstream.Stream
+	knownFor time.Duration // for how long the stream knows a message's id, for certain
 }
 
 func openChannel[T any](ctx context.Context, nc *nats.Conn, name string, opts *ChannelOptions[T]) (*channel[T], error) {
@@ -80,7 +82,11 @@ func openChannel[T any](ctx context.Context, nc *nats.Conn, name string, opts *C
 		Name: c.streamName(), Subjects: []string{c.subjectOf(">")}, Retention: jetstream.WorkQueuePolicy,
 		MaxMsgs: orNone(o.MaxMessages), MaxBytes: orNone(o.MaxBytes),
 	})
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	c.knownFor = c.stream.CachedInfo().Config.Duplicates * 3 / 4 // clocks differ, and a message is under way for a while
+	return c, nil
 }
 
 func (c *channel[T]) streamName() string { return c.names.stream("channel", escape(c.name)) }
@@ -112,9 +118,13 @@ func NewWriter[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 // Put stores v in the channel. It blocks while the channel is full and while the server is away. Nil means that the message is
 // stored. It keeps no reference to v.
 //
-// When ctx ends, Put returns its error. The message is not stored then, unless the error matches ErrUncertain: the server was
-// asked and has not answered. Behind the end of the channel the error matches [gipc.ErrClosed]. A value that can't be encoded
-// (*gipc.EncodeError) and one that is too large (*gipc.TooLargeError) store nothing.
+// When ctx ends, Put returns its error at once. The message is not stored then, unless the error matches ErrUncertain: the
+// server was asked and has not answered. Without a connection it is not asked. Put asks again, and the server drops a second
+// message, for three quarters of the stream's duplicate window, which is two minutes if NATS's own tools have not changed it.
+// Then Put returns ErrUncertain also if ctx has not ended.
+//
+// Behind the end of the channel the error matches [gipc.ErrClosed]. A value that can't be encoded (*gipc.EncodeError) and one
+// that is too large (*gipc.TooLargeError) store nothing.
 func (w *Writer[T]) Put(ctx context.Context, v T) error {
 	err := w.put(ctx, v)
 	if err != nil {
@@ -140,20 +150,18 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	}
 	m := &nats.Msg{Subject: c.subjectOf("msg"), Data: data}
 	number := newID()
-	large := !c.inline(len(data))
-	if large {
+	s := &sending{knownFor: c.knownFor}
+	if !c.inline(len(data)) {
 		m.Subject = c.subjectOf("msg", number)
 		m.Data = []byte{format, flagLarge}
-		if err := c.putValue(ctx, c.streamName(), m.Subject, data[channelHead:]); err != nil {
-			return err
-		}
+		s.value = &largeValue{stream: c.streamName(), subject: m.Subject, data: data[channelHead:]}
 	}
-	asked, err := c.whenRoom(ctx, m, number, jetstream.WithExpectLastSequenceForSubject(0, c.end()))
+	asked, err := c.whenRoom(ctx, s, m, number, jetstream.WithExpectLastSequenceForSubject(0, c.end()))
 	switch {
 	case err == nil:
 		return nil
-	case large && !asked:
-		c.drop(m.Subject)
+	case s.value != nil && !asked:
+		c.discard(ctx, m.Subject)
 	}
 	if isWrongSequence(err) {
 		return gipc.ErrClosed
@@ -164,16 +172,32 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	return err
 }
 
+// discard deletes the large value of a message that is not stored. It keeps nobody waiting whose ctx has ended: the server may be
+// away.
+func (c *channel[T]) discard(ctx context.Context, subject string) {
+	if ctx.Err() != nil {
+		go c.drop(subject)
+		return
+	}
+	c.drop(subject)
+}
+
 // whenRoom stores a message as soon as there is room for it.
-func (c *channel[T]) whenRoom(ctx context.Context, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt) (asked bool, err error) {
+func (c *channel[T]) whenRoom(
+	ctx context.Context, s *sending, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt,
+) (asked bool, err error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		asked, err := c.publish(ctx, m, msgID, opts...)
-		if !errors.Is(err, errFull) {
-			return asked, err
+		asked, err := c.publishWith(ctx, s, m, msgID, opts...)
+		if errors.Is(err, errFull) {
+			err = sleep(ctx, pause)
+			if err == nil {
+				continue
+			}
 		}
-		if err := sleep(ctx, pause); err != nil {
-			return false, err
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			err = causeOf(ctx)
 		}
+		return asked || !s.asked.IsZero(), err // a full stream may have got it in an earlier attempt
 	}
 }
 
@@ -195,7 +219,7 @@ func (w *Writer[T]) Close(ctx context.Context) error {
 	err := gipc.ErrClosed
 	if !w.closed {
 		m := &nats.Msg{Subject: c.end(), Data: []byte{format, 0}}
-		asked, err = c.whenRoom(ctx, m, "end", jetstream.WithExpectLastSequencePerSubject(0))
+		asked, err = c.whenRoom(ctx, &sending{}, m, "end", jetstream.WithExpectLastSequencePerSubject(0))
 	}
 	switch {
 	case err == nil || isWrongSequence(err): // another Writer was faster

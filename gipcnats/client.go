@@ -9,10 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-gipc/gipc"
-	"github.com/go-gipc/gipc/pool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/pool"
 )
 
 // Client gives tasks to whoever serves them. NewClient makes it. Its methods may be called from any number of goroutines at
@@ -242,22 +243,22 @@ func (c *client) send(ctx context.Context, id id, message []byte, large, patient
 		t.left = max(time.Until(deadline), 1)
 	}
 	subject := c.task(c.kind, id)
+	var value *largeValue
 	if t.large {
-		if err := c.putValue(ctx, c.taskStream(c.kind), subject, message[taskHead:]); err != nil {
-			return err
-		}
+		value = &largeValue{stream: c.taskStream(c.kind), subject: subject, data: message[taskHead:]}
 		message = message[:taskHead]
 	}
 	t.head(message)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		_, err := c.publish(ctx, &nats.Msg{Subject: subject, Data: message}, "") // its subject has room for one message only
+		// No id is needed: the subject has room for one message only.
+		_, err := c.publishWith(ctx, &sending{value: value}, &nats.Msg{Subject: subject, Data: message}, "")
 		if patient && errors.Is(err, errFull) {
 			if err := sleep(ctx, pause); err != nil {
 				return err
 			}
 			continue
 		}
-		if err != nil && t.large {
+		if err != nil && t.large && ctx.Err() == nil { // else giveUp does
 			c.drop(subject)
 		}
 		if errors.Is(err, errFull) {

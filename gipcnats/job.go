@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-gipc/gipc"
-	"github.com/go-gipc/gipc/pool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/pool"
 )
 
 // resultTime is how long a result outlives its client's lease: until it is fetched, behind a server's restart too.
@@ -212,16 +213,16 @@ func (s *server) finish(j *job) {
 // store puts the result into its stream. It tries until the connection is closed.
 func (s *server) store(j *job, message []byte) error {
 	subject := s.result(j.id)
+	var value *largeValue
 	if !s.inline(len(message)) {
-		if err := s.putValue(s.work, s.resultStream(), subject, message[resultHead:]); err != nil {
-			return err
-		}
+		value = &largeValue{stream: s.resultStream(), subject: subject, data: message[resultHead:]}
 		message = message[:resultHead]
 		message[2] = flagLarge
 	}
 	for {
 		// A second one, of a Serve that did not get the answer, finds nobody who waits.
-		_, err := s.publish(s.work, &nats.Msg{Subject: subject, Data: message}, "", jetstream.WithMsgTTL(j.task.lease+resultTime))
+		_, err := s.publishWith(s.work, &sending{value: value}, &nats.Msg{Subject: subject, Data: message}, "",
+			jetstream.WithMsgTTL(j.task.lease+resultTime))
 		if !errors.Is(err, errFull) {
 			return err
 		}

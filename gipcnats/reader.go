@@ -7,16 +7,18 @@ import (
 	"io"
 	"iter"
 
-	"github.com/go-gipc/gipc"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc"
 )
 
 // Get acknowledges what this Reader's earlier Gets returned, waits for the next message, and returns it. It returns io.EOF when
 // the channel was closed and all messages before its end are acknowledged, by whatever Reader, now and ever after.
 //
 // It returns the ctx's error as soon as ctx ends, and loses no message. After a *gipc.DecodeError or *gipc.TooLargeError the next
-// Get returns the next message. The message is delivered to another Reader if this one's process dies before it is acknowledged.
+// Get returns the next message. A message whose large value can't be fetched, for any other reason than that it is gone, goes
+// back to the channel. What Get returned is delivered to another Reader if this one's process dies before it is acknowledged.
 // While the Reader lives, that does not happen, however long its owner works on it.
 func (r *Reader[T]) Get(ctx context.Context) (T, error) {
 	var v T
@@ -58,10 +60,7 @@ func (r *Reader[T]) get(ctx context.Context, v *T) error {
 				r.atEnd(ctx, m)
 				continue
 			}
-			r.mu.Lock()
-			r.held = append(r.held, m)
-			r.mu.Unlock()
-			return r.value(ctx, m, v)
+			return r.deliver(ctx, m, v)
 		case <-ctx.Done():
 			return causeOf(ctx)
 		case <-r.ctx.Done():
@@ -69,32 +68,63 @@ func (r *Reader[T]) get(ctx context.Context, v *T) error {
 	}
 }
 
-// value decodes a message.
-func (r *Reader[T]) value(ctx context.Context, m jetstream.Msg, v *T) error {
-	data := m.Data()
-	if len(data) < channelHead || data[0] != format {
-		return &gipc.DecodeError{Type: "message", Codec: r.channel.codec.Name(), Size: len(data), Err: errFormat}
+// deliver decodes a message. It counts as received only once its value is here, or will never be: until then nobody may
+// acknowledge it.
+func (r *Reader[T]) deliver(ctx context.Context, m jetstream.Msg, v *T) error {
+	payload, err := r.payload(ctx, m)
+	if err != nil && !staysUsable(err) && !errors.Is(err, errNoValue) {
+		r.giveBack(m)
+		return err
 	}
-	payload := data[channelHead:]
-	if data[1]&flagLarge != 0 {
-		var err error
-		if payload, err = r.channel.getValue(ctx, m.Subject()); err != nil {
-			if ctx.Err() != nil {
-				r.putBack(m)
-			}
-			return err
-		}
+	if closed := r.hold(m); closed != nil {
+		return closed
+	}
+	if err != nil {
+		return err
 	}
 	return decode(r.channel.codec, payload, v)
 }
 
-// putBack gives back a message whose Get was cancelled, for the next one.
-func (r *Reader[T]) putBack(m jetstream.Msg) {
+// payload returns the encoding that a message has, or stands for.
+func (r *Reader[T]) payload(ctx context.Context, m jetstream.Msg) ([]byte, error) {
+	data := m.Data()
+	if len(data) < channelHead || data[0] != format {
+		return nil, &gipc.DecodeError{Type: "message", Codec: r.channel.codec.Name(), Size: len(data), Err: errFormat}
+	}
+	if data[1]&flagLarge == 0 {
+		return data[channelHead:], nil
+	}
+	both, stop := either(ctx, r.ctx)
+	defer stop()
+	value, err := r.channel.getValue(both, m.Subject())
+	switch {
+	case err == nil || both.Err() == nil:
+		return value, err
+	case r.ctx.Err() != nil:
+		return nil, context.Cause(r.ctx)
+	}
+	return nil, causeOf(ctx)
+}
+
+// hold notes that a Get returns a message. In a closed Reader none does: Close gives back what it had.
+func (r *Reader[T]) hold(m jetstream.Msg) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.held = r.held[:len(r.held)-1]
-	delete(r.mine, m)
-	r.said(m.Nak())
+	if r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	r.held = append(r.held, m)
+	return nil
+}
+
+// giveBack gives a message that no Get has returned to the channel, if Close has not.
+func (r *Reader[T]) giveBack(m jetstream.Msg) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, here := r.mine[m]; here {
+		delete(r.mine, m)
+		r.said(m.Nak())
+	}
 }
 
 // atEnd decides whether the end that was delivered is the end: not as long as a Reader has a message that it may not live to

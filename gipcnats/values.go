@@ -10,9 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-gipc/gipc"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc"
 )
 
 // A value that is too large for a message is an object. Its name is the subject of the message that stands for it, and a header
@@ -22,7 +23,7 @@ const (
 	streamHeader = "Gipc-Stream"
 	chunkSize    = 512 << 10        // bytes, if the server's limit allows
 	fetchTime    = 2 * time.Minute  // for one try
-	sweepAge     = 10 * time.Minute // an object is stored before its message is: younger ones stay
+	sweepAge     = 10 * time.Minute // an object is stored before its message is: younger ones stay, and who waits renews his
 	sweepEvery   = 10 * time.Minute
 )
 
@@ -60,6 +61,62 @@ func (b *broker) putValue(ctx context.Context, stream, subject string, value []b
 		}
 		return err
 	})
+}
+
+// largeValue is a value whose message is not stored yet. Until then it looks like one that a crash has left behind.
+type largeValue struct {
+	stream, subject string // of its message
+	data            []byte
+	young           time.Time // when it was last stored or renewed. Zero: never
+}
+
+// keep stores a large value, and renews it before a sweep takes it for one that a crash has left behind. If a sweep was faster,
+// it is stored again.
+func (b *broker) keep(ctx context.Context, v *largeValue) error {
+	now := time.Now().Round(0) // by the wall clock: the other one stops while the machine sleeps
+	if now.Sub(v.young) < b.sweepAge/2 {
+		return nil
+	}
+	renewed := false
+	if !v.young.IsZero() {
+		err := b.again(ctx, func(ctx context.Context) (err error) {
+			renewed, err = b.renewValue(ctx, v.subject)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if !renewed {
+		if err := b.putValue(ctx, v.stream, v.subject, v.data); err != nil {
+			return err
+		}
+	}
+	v.young = now
+	return nil
+}
+
+// renewValue makes a large value young again, by storing what describes it once more. It returns false if the value is not there.
+func (b *broker) renewValue(ctx context.Context, subject string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	stream, err := b.js.Stream(ctx, "OBJ_"+b.values())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	old, err := latest(ctx, stream, b.meta(subject))
+	if err != nil || old == nil {
+		return false, err
+	}
+	m := &nats.Msg{Subject: old.Subject, Data: old.Data, Header: nats.Header{jetstream.MsgRollup: {jetstream.MsgRollupSubject}}}
+	_, err = b.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(old.Sequence), jetstream.WithRetryAttempts(0))
+	if isWrongSequence(err) { // a sweep was faster
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // again does something until it succeeds, fails for good, or ctx ends.
@@ -153,11 +210,15 @@ func (b *broker) dropObject(ctx context.Context, info *jetstream.ObjectInfo) err
 	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(b.chunks(info.NUID))); err != nil {
 		return err
 	}
-	name := base64.URLEncoding.EncodeToString([]byte(info.Name))
-	return stream.Purge(ctx, jetstream.WithPurgeSubject("$O."+b.values()+".M."+name))
+	return stream.Purge(ctx, jetstream.WithPurgeSubject(b.meta(info.Name)))
 }
 
 func (b *broker) chunks(nuid string) string { return "$O." + b.values() + ".C." + nuid }
+
+// meta is the subject of what describes an object.
+func (b *broker) meta(name string) string {
+	return "$O." + b.values() + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
+}
 
 // moveValue makes a large value that of another message.
 func (b *broker) moveValue(ctx context.Context, from, stream, to string) error {
@@ -171,7 +232,7 @@ func (b *broker) moveValue(ctx context.Context, from, stream, to string) error {
 // sweeping deletes now and then what crashes have left in the object store.
 func (b *broker) sweeping(ctx context.Context) {
 	for sleep(ctx, sweepEvery) == nil {
-		if err := b.sweep(ctx, sweepAge); err != nil && ctx.Err() == nil {
+		if err := b.sweep(ctx, b.sweepAge); err != nil && ctx.Err() == nil {
 			b.opts.Logger.Warn("gipcnats: the object store is not swept", "error", err)
 		}
 	}
@@ -203,22 +264,44 @@ func (b *broker) sweep(ctx context.Context, age time.Duration) error {
 	return b.sweepChunks(ctx, known, age)
 }
 
-// sweepObject deletes an object whose message is gone.
+// sweepObject deletes an object whose message is gone, unless its sender renews it meanwhile.
 func (b *broker) sweepObject(ctx context.Context, info *jetstream.ObjectInfo) error {
 	if !strings.HasPrefix(info.Name, b.prefix+".") {
 		return nil // somebody else's
 	}
-	stream, err := b.js.Stream(ctx, info.Headers.Get(streamHeader))
-	if err == nil {
-		var m *jetstream.RawStreamMsg
-		if m, err = latest(ctx, stream, info.Name); m != nil {
-			return nil
-		}
-	}
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, jetstream.ErrStreamNameRequired) {
+	objects, err := b.js.Stream(ctx, "OBJ_"+b.values())
+	if err != nil {
 		return err
 	}
-	return b.dropObject(ctx, info)
+	meta, err := latest(ctx, objects, b.meta(info.Name))
+	if err != nil || meta == nil || !meta.Time.Equal(info.ModTime) {
+		return err
+	}
+	if has, err := b.hasMessage(ctx, info); err != nil || has {
+		return err
+	}
+	err = objects.Purge(ctx, jetstream.WithPurgeSubject(meta.Subject), jetstream.WithPurgeSequence(meta.Sequence+1))
+	if err != nil {
+		return err
+	}
+	left, err := objects.Info(ctx, jetstream.WithSubjectFilter(meta.Subject))
+	if err != nil || len(left.State.Subjects) > 0 {
+		return err
+	}
+	return objects.Purge(ctx, jetstream.WithPurgeSubject(b.chunks(info.NUID)))
+}
+
+// hasMessage says whether the message is stored that an object belongs to.
+func (b *broker) hasMessage(ctx context.Context, info *jetstream.ObjectInfo) (bool, error) {
+	stream, err := b.js.Stream(ctx, info.Headers.Get(streamHeader))
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrStreamNameRequired) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	m, err := latest(ctx, stream, info.Name)
+	return m != nil, err
 }
 
 // sweepChunks deletes the chunks of objects whose storing was never finished.
