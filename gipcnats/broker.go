@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -85,6 +87,10 @@ type broker struct {
 	nc   *nats.Conn
 	js   jetstream.JetStream
 	opts Options
+
+	reopening sync.Mutex // held while streams are made again
+	mu        sync.Mutex
+	opened    map[string]jetstream.StreamConfig // the streams of tasks, by name: they are made again when they are gone
 }
 
 func newBroker(nc *nats.Conn, opts Options) (*broker, error) {
@@ -95,7 +101,7 @@ func newBroker(nc *nats.Conn, opts Options) (*broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &broker{names{opts.Prefix}, nc, js, opts}, nil
+	return &broker{names: names{opts.Prefix}, nc: nc, js: js, opts: opts, opened: map[string]jetstream.StreamConfig{}}, nil
 }
 
 // stream returns a stream, and makes it if it is missing.
@@ -115,29 +121,59 @@ func (b *broker) stream(ctx context.Context, config jetstream.StreamConfig) (jet
 	return stream, nil
 }
 
-// taskStream holds the tasks of one name. A subject has one message, so that a task is never there twice.
+// open is stream, and has reopen make the stream again.
+func (b *broker) open(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
+	stream, err := b.stream(ctx, config)
+	if err == nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.opened[config.Name] = config
+	}
+	return stream, err
+}
+
+// reopen makes those of the opened streams again that are gone, if err looks as if one is: a lone server that starts again has
+// none of memory any more, and an administrator may delete any. Who had the error tries again.
+func (b *broker) reopen(ctx context.Context, err error) {
+	if !noAnswerer(err) && !errors.Is(err, jetstream.ErrStreamNotFound) || !b.reopening.TryLock() {
+		return // or somebody else is doing it
+	}
+	defer b.reopening.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	b.mu.Lock()
+	opened := maps.Clone(b.opened)
+	b.mu.Unlock()
+	for _, config := range opened {
+		if _, err := b.stream(ctx, config); err != nil {
+			b.opts.Logger.Debug("gipcnats: a stream can't be opened, trying again", "error", err)
+		}
+	}
+}
+
+// openTasks opens the stream of the tasks of one name. A subject has one message, so that a task is never there twice.
 func (b *broker) openTasks(ctx context.Context, k kindOf) (jetstream.Stream, error) {
-	return b.stream(ctx, jetstream.StreamConfig{
+	return b.open(ctx, jetstream.StreamConfig{
 		Name: b.taskStream(k), Subjects: []string{b.subject("task", k.name, ">")}, Retention: jetstream.WorkQueuePolicy,
 		MaxMsgs: orNone(b.opts.MaxTasks), MaxBytes: orNone(b.opts.MaxBytes), MaxMsgsPerSubject: 1, DiscardNewPerSubject: true,
 	})
 }
 
 func (b *broker) openResults(ctx context.Context) (jetstream.Stream, error) {
-	return b.stream(ctx, jetstream.StreamConfig{
+	return b.open(ctx, jetstream.StreamConfig{
 		Name: b.resultStream(), Subjects: []string{b.subject("result", ">")}, Retention: jetstream.WorkQueuePolicy, AllowMsgTTL: true,
 	})
 }
 
 // openState opens the stream of leases and counts of starts.
 func (b *broker) openState(ctx context.Context) (jetstream.Stream, error) {
-	return b.stream(ctx, jetstream.StreamConfig{
+	return b.open(ctx, jetstream.StreamConfig{
 		Name: b.stateStream(), Subjects: []string{b.subject("state", ">")}, MaxMsgsPerSubject: 1, AllowMsgTTL: true, MaxAge: stateAge,
 	})
 }
 
 func (b *broker) openDead(ctx context.Context) (jetstream.Stream, error) {
-	return b.stream(ctx, jetstream.StreamConfig{
+	return b.open(ctx, jetstream.StreamConfig{
 		Name: b.deadStream(), Subjects: []string{b.subject("dead", ">")}, MaxAge: deadAge,
 	})
 }
@@ -166,7 +202,7 @@ func (b *broker) publish(ctx context.Context, m *nats.Msg, msgID string, opts ..
 	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		attempt, cancel := context.WithTimeout(ctx, answerTime)
-		_, err := b.js.PublishMsg(attempt, m, opts...)
+		err := b.publishOnce(attempt, m, opts...)
 		cancel()
 		switch {
 		case err == nil:
@@ -182,6 +218,15 @@ func (b *broker) publish(ctx context.Context, m *nats.Msg, msgID string, opts ..
 			return asked, err
 		}
 	}
+}
+
+// publishOnce tries to store a message. If its stream is gone, it is there for the next try.
+func (b *broker) publishOnce(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) error {
+	_, err := b.js.PublishMsg(ctx, m, opts...)
+	if err != nil {
+		b.reopen(ctx, err)
+	}
+	return err
 }
 
 // noAnswerer says that nobody got the request.
@@ -221,12 +266,27 @@ func refusal(err error) error {
 	return errFull
 }
 
-// latest returns the last message of a subject, or nil if there is none.
+// latest returns the last message of a subject, or nil if there is none. If the stream is gone, its error matches
+// jetstream.ErrStreamNotFound.
 func latest(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	m, err := stream.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil && noAnswerer(err) { // of one message: the server may be starting, or have no such stream
+		if _, e := stream.Info(ctx); errors.Is(e, jetstream.ErrStreamNotFound) {
+			err = e
+		}
+	}
+	return m, err
+}
+
+// find is latest, for which a stream that is gone has no message.
+func find(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+	m, err := latest(ctx, stream, subject)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, nil
 	}
 	return m, err

@@ -9,10 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-gipc/gipc"
-	"github.com/go-gipc/gipc/pool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/pool"
 )
 
 // Client gives tasks to whoever serves them. NewClient makes it. Its methods may be called from any number of goroutines at
@@ -159,7 +160,8 @@ func (c *Client[A, R]) Close() error {
 	if !idle { // each Do cancels its task, too. This is one message for all that wait
 		k.purge(k.tasks, k.task(k.kind, id{k.id, "*"}))
 	}
-	if e := k.results.DeleteConsumer(ctx, k.id); e != nil && !errors.Is(e, jetstream.ErrConsumerNotFound) {
+	e := k.results.DeleteConsumer(ctx, k.id)
+	if e != nil && !errors.Is(e, jetstream.ErrConsumerNotFound) && !errors.Is(e, jetstream.ErrStreamNotFound) {
 		err = errors.Join(err, e)
 	}
 	if err != nil {

@@ -38,7 +38,7 @@ var (
 	ErrNoWorker = errors.New("no worker serves this version of the task: start one with the same task and Options.Version, or raise Options.NoWorker")
 
 	// ErrLost says that a task is gone from its stream and has no result: its client was away for longer than Options.Lease, or
-	// somebody purged the stream. Nobody knows whether it ran.
+	// somebody purged or deleted the stream, or the stream ended with its server's memory. Nobody knows whether it ran.
 	ErrLost = errors.New("the task is gone from its stream")
 
 	// ErrClosed says that the Client was closed.

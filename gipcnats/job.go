@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-gipc/gipc"
-	"github.com/go-gipc/gipc/pool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/pool"
 )
 
 // resultTime is how long a result outlives its client's lease: until it is fetched, behind a server's restart too.
@@ -260,7 +261,7 @@ func (s *server) handBack(m jetstream.Msg, delay time.Duration) {
 // readStarts finds out how often a task was started. Of a task that was delivered before and has no record, the one delivery
 // was a start, as far as anybody knows.
 func (s *server) readStarts(j *job) error {
-	m, err := latest(s.work, s.state, s.starts(j.id))
+	m, err := find(s.work, s.state, s.starts(j.id))
 	if err != nil {
 		return err
 	}
@@ -282,8 +283,7 @@ func (s *server) writeStarts(j *job, starts int) error {
 	}
 	ctx, cancel := context.WithTimeout(s.work, answerTime)
 	defer cancel()
-	_, err = s.js.PublishMsg(ctx, &nats.Msg{Subject: s.starts(j.id), Data: b})
-	return err
+	return s.publishOnce(ctx, &nats.Msg{Subject: s.starts(j.id), Data: b})
 }
 
 // condemn puts a task that was started often enough among the dead letters. It returns the result for its Do.

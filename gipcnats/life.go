@@ -25,7 +25,7 @@ func (s *server) looking(ctx context.Context) {
 				j.cancel(errGone)
 				continue
 			}
-			if m, err := latest(ctx, s.tasks, s.task(s.kind, j.id)); err == nil && m == nil {
+			if m, err := find(ctx, s.tasks, s.task(s.kind, j.id)); err == nil && m == nil {
 				j.cancel(errGone)
 			}
 		}
@@ -82,6 +82,7 @@ func (s *server) leaseEnded(client string, length time.Duration) bool {
 	}
 	m, err := latest(s.work, s.state, s.lease(client))
 	if err != nil {
+		s.reopen(s.work, err)
 		return false
 	}
 	epoch := s.nc.Stats().Reconnects

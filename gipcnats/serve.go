@@ -7,10 +7,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-gipc/gipc"
-	"github.com/go-gipc/gipc/pool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/pool"
 )
 
 // Serve takes tasks from the queue and runs them on p, one for each task that p would start at once, until ctx ends. Then it
@@ -324,15 +325,15 @@ func (s *server) iterator() (jetstream.MessagesContext, error) {
 	return consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 }
 
-// openConsumer makes the consumer that all Serves of the task share. Its end, long after the last of them, costs no task.
+// openConsumer makes the consumer that all Serves of the task share, and its stream if that is gone.
 func (s *server) openConsumer() (jetstream.Consumer, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, openTime)
 	defer cancel()
-	consumer, err := s.tasks.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: s.kind.print, FilterSubject: s.task(s.kind, id{"*", "*"}), AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: s.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1, InactiveThreshold: stateAge,
-		Replicas: s.opts.Replicas, MemoryStorage: s.opts.Memory,
-	})
+	consumer, err := s.shareConsumer(ctx)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s.reopen(ctx, err)
+		consumer, err = s.shareConsumer(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -340,4 +341,13 @@ func (s *server) openConsumer() (jetstream.Consumer, error) {
 	defer s.mu.Unlock()
 	s.consumer = consumer
 	return consumer, nil
+}
+
+// shareConsumer makes the consumer of a stream that is there. Its end, long after the last Serve, costs no task.
+func (s *server) shareConsumer(ctx context.Context) (jetstream.Consumer, error) {
+	return s.tasks.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+		Durable: s.kind.print, FilterSubject: s.task(s.kind, id{"*", "*"}), AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: s.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1, InactiveThreshold: stateAge,
+		Replicas: s.opts.Replicas, MemoryStorage: s.opts.Memory,
+	})
 }
