@@ -99,11 +99,17 @@ func (s *server) admit(m jetstream.Msg) *job {
 	return j
 }
 
-func (s *server) leave(j *job) {
+// leave takes a job out of the table, if it is there. It returns the latest delivery: none comes behind it. Whoever gives the
+// task back must leave first. Otherwise the server may deliver it again at once, and admit takes that for one more delivery of this
+// job, which nobody runs.
+func (s *server) leave(j *job) jetstream.Msg {
 	j.cancel(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.running, j.id)
+	if s.running[j.id] == j {
+		delete(s.running, j.id)
+	}
+	return j.msg
 }
 
 // said notes that an answer to the server could not be sent. The task is delivered again then.
@@ -134,7 +140,7 @@ func (s *server) prepare(j *job) *outcome {
 	if s.leaseEnded(j.id.client, j.task.lease) {
 		return &outcome{cancelled: true}
 	}
-	if deliveries(j.msg) > 1 {
+	if deliveries(s.delivery(j)) > 1 {
 		if !s.isWanted(j.id) {
 			return &outcome{cancelled: true}
 		}
@@ -174,7 +180,7 @@ func (s *server) settle(j *job, o *outcome) {
 			s.opts.Logger.Warn("gipcnats: a start is not noted", "task", s.name, "id", j.id.String(), "error", err)
 		}
 		if starts < s.opts.MaxStarts {
-			s.said(j.id, s.delivery(j).Nak())
+			s.said(j.id, s.leave(j).Nak())
 			return
 		}
 		o = &outcome{result: s.condemn(j, starts)}
@@ -188,7 +194,7 @@ func (s *server) settle(j *job, o *outcome) {
 	case o.result != nil:
 		if err := s.store(j, o.result); err != nil {
 			s.opts.Logger.Error("gipcnats: a result is not stored, its task runs again", "task", s.name, "id", j.id.String(), "error", err)
-			s.said(j.id, s.delivery(j).NakWithDelay(s.opts.AckWait))
+			s.said(j.id, s.leave(j).NakWithDelay(s.opts.AckWait))
 			return
 		}
 		s.finish(j)
@@ -241,7 +247,7 @@ func (s *server) refuse(j *job, why error) {
 	if err := s.writeStarts(j, j.starts); err != nil {
 		s.opts.Logger.Debug("gipcnats: that it was not started is not noted", "id", j.id.String(), "error", err)
 	}
-	s.said(j.id, s.delivery(j).NakWithDelay(time.Second))
+	s.said(j.id, s.leave(j).NakWithDelay(time.Second))
 }
 
 // handBack gives a delivery back that nobody has looked at.

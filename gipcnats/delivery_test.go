@@ -1,0 +1,80 @@
+package gipcnats
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/internal/test"
+	"github.com/go-gipc/gipc/pool"
+)
+
+// delivery is a task's message that the test hands to a Serve as the server would.
+type delivery struct {
+	jetstream.Msg // nil: what a test doesn't expect is not there
+	subject       string
+	data          []byte
+	number        uint64 // of deliveries, this one included
+	back          func() // is called by Nak, before it returns. nil: nothing
+	ended         string // how it was settled
+}
+
+func (d *delivery) Subject() string { return d.subject }
+func (d *delivery) Data() []byte    { return d.data }
+func (d *delivery) Metadata() (*jetstream.MsgMetadata, error) {
+	return &jetstream.MsgMetadata{NumDelivered: d.number}, nil
+}
+func (d *delivery) Ack() error                         { d.ended = "ack"; return nil }
+func (d *delivery) NakWithDelay(_ time.Duration) error { return d.Nak() }
+
+func (d *delivery) Nak() error {
+	d.ended = "nak"
+	if d.back != nil {
+		d.back()
+	}
+	return nil
+}
+
+// alone returns a Serve that takes nothing by itself, and deliveries of one task for it.
+func alone(t testing.TB, o *Options) (s *server, deliver func(number uint64) *delivery) {
+	t.Helper()
+	kind := kindOfTask(obey, "")
+	s, err := newServer(test.Context(t), connect(t, startServer(t).url()), kind, "obey me", *resolved(t, o))
+	test.Check(t, err)
+	t.Cleanup(s.cut)
+	data := make([]byte, taskHead)
+	head := taskMessage{lease: time.Minute}
+	head.head(data)
+	return s, func(number uint64) *delivery {
+		return &delivery{subject: s.task(kind, id{"client", "1"}), data: data, number: number}
+	}
+}
+
+// A task that is given back may come again at once, before Nak has returned: it runs then, and is not taken for one that runs
+// already.
+func TestDeliveryBehindANak(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]outcome{
+		"its worker died": {worker: &pool.WorkerError{Starts: 1, Exit: &gipc.ExitError{}}},
+		"it is refused":   {back: pool.ErrQueueFull},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, deliver := alone(t, &Options{})
+			s.do = func(ctx context.Context, _ []byte) outcome { return o }
+			first, second := deliver(1), deliver(2)
+			var again *job
+			first.back = func() { again = s.admit(second) }
+			s.run(first)
+			test.Equal(t, first.ended, "nak")
+			if again == nil {
+				t.Fatal("the second delivery is swallowed")
+			}
+			if again.ctx.Err() != nil || s.running[again.id] != again {
+				t.Error("the end of the first ends the second")
+			}
+		})
+	}
+}
