@@ -2,9 +2,11 @@ package gipcnats
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // signsOfLife tells the server three times in AckWait which tasks run here, so that they are not given to others.
@@ -13,6 +15,34 @@ func (s *server) signsOfLife(ctx context.Context) {
 		for _, j := range s.all(0) {
 			s.said(j.id, s.delivery(j).InProgress())
 		}
+	}
+}
+
+// shared makes a consumer that several take from, or takes the one that there is. It makes its AckWait longer, never shorter: each of
+// them sends signs of life three times in its own, which would come too late.
+func shared(ctx context.Context, stream jetstream.Stream, config jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	consumer, err := stream.Consumer(ctx, config.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		consumer, err = stream.CreateConsumer(ctx, config)
+		if errors.Is(err, jetstream.ErrConsumerExists) { // another one was faster, with other options
+			consumer, err = stream.Consumer(ctx, config.Durable)
+		}
+	}
+	if err != nil || consumer.CachedInfo().Config.AckWait >= config.AckWait {
+		return consumer, err
+	}
+	return stream.UpdateConsumer(ctx, config)
+}
+
+// keepAckWait looks now and then whether a consumer's AckWait is still long enough: two that make it longer at the same time may
+// overtake each other, and an administrator may make it shorter.
+func (b *broker) keepAckWait(ctx context.Context, stream jetstream.Stream, config jetstream.ConsumerConfig) {
+	for sleep(ctx, b.opts.AckWait/3) == nil {
+		attempt, cancel := context.WithTimeout(ctx, answerTime)
+		if _, err := shared(attempt, stream, config); err != nil {
+			b.opts.Logger.Debug("gipcnats: the consumer's AckWait is not known", "consumer", config.Durable, "error", err)
+		}
+		cancel()
 	}
 }
 

@@ -190,6 +190,7 @@ func (s *server) serve() error {
 	for _, run := range []func(context.Context){s.signsOfLife, s.looking, s.sweeping} {
 		go run(s.work)
 	}
+	go s.keepAckWait(s.work, s.tasks, s.consumerConfig())
 	s.pull()
 	s.jobs.Wait()
 	if cause := context.Cause(s.ctx); errors.Is(cause, nats.ErrConnectionClosed) || errors.Is(cause, pool.ErrClosed) {
@@ -325,14 +326,14 @@ func (s *server) iterator() (jetstream.MessagesContext, error) {
 	return consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 }
 
-// openConsumer makes the consumer that all Serves of the task share, and its stream if that is gone.
+// openConsumer opens the consumer that all Serves of the task share, and makes it and its stream if they are gone.
 func (s *server) openConsumer() (jetstream.Consumer, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, openTime)
 	defer cancel()
-	consumer, err := s.shareConsumer(ctx)
+	consumer, err := shared(ctx, s.tasks, s.consumerConfig())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		s.reopen(ctx, err)
-		consumer, err = s.shareConsumer(ctx)
+		consumer, err = shared(ctx, s.tasks, s.consumerConfig())
 	}
 	if err != nil {
 		return nil, err
@@ -343,11 +344,11 @@ func (s *server) openConsumer() (jetstream.Consumer, error) {
 	return consumer, nil
 }
 
-// shareConsumer makes the consumer of a stream that is there. Its end, long after the last Serve, costs no task.
-func (s *server) shareConsumer(ctx context.Context) (jetstream.Consumer, error) {
-	return s.tasks.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+// consumerConfig is that of the task's consumer. Its end, long after the last Serve, costs no task.
+func (s *server) consumerConfig() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
 		Durable: s.kind.print, FilterSubject: s.task(s.kind, id{"*", "*"}), AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: s.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1, InactiveThreshold: stateAge,
 		Replicas: s.opts.Replicas, MemoryStorage: s.opts.Memory,
-	})
+	}
 }
