@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/go-gipc/gipc"
@@ -77,4 +78,57 @@ func TestDeliveryBehindANak(t *testing.T) {
 			}
 		})
 	}
+}
+
+// deaf is a stream that can't be read for a while.
+type deaf struct {
+	jetstream.Stream
+	failures int // to come. negative: for ever
+}
+
+func (d *deaf) GetLastMsgForSubject(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+	if d.failures != 0 {
+		d.failures--
+		return nil, nats.ErrTimeout
+	}
+	return d.Stream.GetLastMsgForSubject(ctx, subject)
+}
+
+// A record of starts that can't be read stays as it is: a task that kills its workers does not begin anew.
+func TestUnreadableRecordOfStarts(t *testing.T) {
+	t.Parallel()
+	for name, failures := range map[string]int{"once": 1, "for ever": -1} {
+		t.Run(name, func(t *testing.T) {
+			s, deliver := alone(t, &Options{})
+			m := deliver(3)
+			id := idOf(m.subject)
+			test.Check(t, s.writeStarts(&job{id: id}, 4))
+			state := s.state
+			s.state = &deaf{state, failures}
+			j := s.admit(m)
+			s.leases[id.client] = &lease{seen: time.Now()} // its lease is not looked for in the stream
+			o := s.prepare(j)
+			if o == nil || o.back == nil {
+				t.Fatalf("the outcome is %v", o)
+			}
+			s.settle(j, o)
+			test.Equal(t, m.ended, "nak")
+			s.state = state
+			j = &job{id: id}
+			test.Check(t, s.readStarts(j))
+			test.Equal(t, j.starts, 4)
+		})
+	}
+}
+
+// A record of starts that makes no sense does not send its task round for ever.
+func TestRecordOfStartsThatMakesNoSense(t *testing.T) {
+	t.Parallel()
+	s, deliver := alone(t, &Options{})
+	m := deliver(3)
+	id := idOf(m.subject)
+	test.Check(t, s.publishOnce(t.Context(), &nats.Msg{Subject: s.starts(id), Data: []byte("nonsense")}))
+	j := &job{id: id}
+	test.Check(t, s.readStarts(j))
+	test.Equal(t, j.starts, 1)
 }

@@ -24,7 +24,8 @@ type job struct {
 	task   taskMessage
 	data   []byte // the whole message
 	since  time.Time
-	starts int // before this one
+	known  bool // starts and record are what the state's stream has: others are not written over it
+	starts int  // before this one
 	record startsRecord
 	ctx    context.Context // of the task
 	cancel context.CancelCauseFunc
@@ -244,40 +245,48 @@ func (s *server) refuse(j *job, why error) {
 		s.stop(pool.ErrClosed)
 	}
 	s.opts.Logger.Debug("gipcnats: a task goes back to the queue", "task", s.name, "id", j.id.String(), "error", why)
-	if err := s.writeStarts(j, j.starts); err != nil {
-		s.opts.Logger.Debug("gipcnats: that it was not started is not noted", "id", j.id.String(), "error", err)
-	}
+	s.notStarted(j)
 	s.said(j.id, s.leave(j).NakWithDelay(time.Second))
 }
 
 // handBack gives a delivery back that nobody has looked at.
 func (s *server) handBack(m jetstream.Msg, delay time.Duration) {
 	j := &job{id: idOf(m.Subject()), msg: m}
-	err := error(nil)
-	if deliveries(m) > 1 {
+	s.notStarted(j)
+	s.said(j.id, m.NakWithDelay(delay))
+}
+
+// notStarted writes down that a delivery was no start. What is written down already stays if it can't be read.
+func (s *server) notStarted(j *job) {
+	var err error
+	if !j.known && deliveries(s.delivery(j)) > 1 {
 		err = s.readStarts(j)
 	}
 	if err == nil {
 		err = s.writeStarts(j, j.starts)
 	}
-	s.said(j.id, err)
-	s.said(j.id, m.NakWithDelay(delay))
+	if err != nil {
+		s.opts.Logger.Debug("gipcnats: that it was not started is not noted", "id", j.id.String(), "error", err)
+	}
 }
 
 // readStarts finds out how often a task was started. Of a task that was delivered before and has no record, the one delivery
-// was a start, as far as anybody knows.
+// was a start, as far as anybody knows. So it is of one whose record makes no sense: reading that again is of no use.
 func (s *server) readStarts(j *job) error {
 	m, err := find(s.work, s.state, s.starts(j.id))
 	if err != nil {
 		return err
 	}
-	j.starts = 1
-	if m != nil {
-		if err := decode(gipc.CBOR[startsRecord]{}, m.Data, &j.record); err != nil {
-			return err
-		}
-		j.starts = j.record.Starts
+	j.known, j.starts = true, 1
+	if m == nil {
+		return nil
 	}
+	var record startsRecord
+	if err := decode(gipc.CBOR[startsRecord]{}, m.Data, &record); err != nil {
+		s.opts.Logger.Warn("gipcnats: a record of starts makes no sense", "task", s.name, "id", j.id.String(), "error", err)
+		return nil
+	}
+	j.starts, j.record = record.Starts, record
 	return nil
 }
 
