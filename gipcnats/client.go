@@ -35,10 +35,11 @@ type client struct {
 	done    sync.WaitGroup     // the client's goroutines
 	asked   *nats.Subscription // Serves ask here whether a task is wanted
 
-	mu      sync.Mutex
-	number  uint64
-	waiting map[uint64]*waiter
-	served  time.Time // when somebody was last known to serve the task, or nobody could know
+	mu       sync.Mutex
+	number   uint64
+	waiting  map[uint64]*waiter
+	fetching map[uint64]bool // tasks whose large result has come, and may be fetched by their Do
+	served   time.Time       // when somebody was last known to serve the task, or nobody could know
 }
 
 // waiter is one Do that waits for its result.
@@ -88,7 +89,7 @@ func newClient(nc *nats.Conn, kind kindOf, o Options) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{broker: b, kind: kind, id: newID(), waiting: map[uint64]*waiter{}, served: time.Now()}
+	c := &client{broker: b, kind: kind, id: newID(), waiting: map[uint64]*waiter{}, fetching: map[uint64]bool{}, served: time.Now()}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	ctx, cancel := context.WithTimeout(c.ctx, openTime)
 	defer cancel()
@@ -182,8 +183,12 @@ func (c *client) run(ctx context.Context, message []byte, patient bool) (resultM
 	}
 	w := &waiter{result: make(chan answer, 1)}
 	n := c.enter(w)
-	defer c.leave(n)
 	id := id{c.id, strconv.FormatUint(n, 10)}
+	defer func() {
+		if c.leave(n) {
+			c.drop(c.result(id))
+		}
+	}()
 	ctx, stop := either(ctx, c.ctx)
 	defer stop()
 	large := !c.inline(len(message))
@@ -210,10 +215,11 @@ func (c *client) run(ctx context.Context, message []byte, patient bool) (resultM
 	if !a.result.large {
 		return a.result, nil
 	}
-	body, err := c.getValue(ctx, c.result(id))
-	a.result.body = body
-	c.drop(c.result(id))
-	return a.result, err
+	a.result.body, a.err = c.getValue(ctx, c.result(id))
+	if errors.Is(a.err, errNoValue) {
+		a.err = fmt.Errorf("%w: %w", ErrLost, a.err)
+	}
+	return a.result, a.err
 }
 
 // either returns a ctx that ends with each of the two.
@@ -290,21 +296,29 @@ func (c *client) enter(w *waiter) uint64 {
 	return c.number
 }
 
-func (c *client) leave(n uint64) {
+// leave forgets a task. It returns whether a large result has come for it. That one's value must be deleted then: nobody else does
+// it.
+func (c *client) leave(n uint64) (large bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	large = c.fetching[n]
 	delete(c.waiting, n)
+	delete(c.fetching, n)
+	return large
 }
 
-// answer gives a waiting Do its end. It returns false if nobody waits.
+// answer gives a waiting Do its end. It returns false if nobody waits, nor fetches the value of a result that came before.
 func (c *client) answer(n uint64, a answer) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.waiting[n]
 	if w == nil {
-		return false
+		return c.fetching[n]
 	}
 	delete(c.waiting, n)
+	if a.result.large {
+		c.fetching[n] = true
+	}
 	w.result <- a
 	return true
 }

@@ -38,7 +38,8 @@ var (
 	ErrNoWorker = errors.New("no worker serves this version of the task: start one with the same task and Options.Version, or raise Options.NoWorker")
 
 	// ErrLost says that a task is gone from its stream and has no result: its client was away for longer than Options.Lease, or
-	// somebody purged or deleted the stream, or the stream ended with its server's memory. Nobody knows whether it ran.
+	// somebody purged or deleted the stream, or the stream ended with its server's memory. Nobody knows whether it ran. Or the
+	// task is there, or its result, but its large value is gone from the object store.
 	ErrLost = errors.New("the task is gone from its stream")
 
 	// ErrClosed says that the Client was closed.

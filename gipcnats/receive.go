@@ -53,7 +53,8 @@ func (c *client) receiveResults() error {
 	}
 }
 
-// took gives a result to its Do. One that nobody waits for was sent twice, or too late.
+// took gives a result to its Do. One that nobody waits for was sent twice, or too late. The value of a large one has the name of its
+// task: it may be the one that Do is fetching.
 func (c *client) took(m jetstream.Msg) {
 	id := idOf(m.Subject())
 	r, err := parseResult(m.Data())
