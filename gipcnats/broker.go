@@ -194,25 +194,29 @@ func orNone(limit int64) int64 {
 var errFull = errors.New("the stream is full")
 
 // publish stores a message. The server drops a second one of its id, if it has one. publish tries until it has an answer that is
-// final, or ctx ends, then its error matches the ctx's. asked says whether a server may have stored the message all the same.
+// final, or ctx ends, then its error matches the ctx's. asked says of any error whether a server may have stored the message all the
+// same: at an earlier try, whose answer got lost, or at the last one.
 func (b *broker) publish(ctx context.Context, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt) (asked bool, err error) {
 	opts = append(opts, jetstream.WithRetryAttempts(0))
 	if msgID != "" {
 		opts = append(opts, jetstream.WithMsgID(msgID))
 	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		if b.nc.IsClosed() {
+			return asked, nats.ErrConnectionClosed
+		}
 		attempt, cancel := context.WithTimeout(ctx, answerTime)
 		err := b.publishOnce(attempt, m, opts...)
 		cancel()
+		asked = asked || !isNotStored(err)
 		switch {
 		case err == nil:
 			return false, nil
 		case ctx.Err() != nil:
-			return asked || !noAnswerer(err), ctx.Err()
+			return asked, ctx.Err()
 		case b.final(err):
-			return false, refusal(err)
+			return asked, refusal(err)
 		}
-		asked = asked || !noAnswerer(err)
 		b.opts.Logger.Debug("gipcnats: a message is not stored yet", "subject", m.Subject, "error", err)
 		if err := sleep(ctx, pause); err != nil {
 			return asked, err
@@ -232,6 +236,12 @@ func (b *broker) publishOnce(ctx context.Context, m *nats.Msg, opts ...jetstream
 // noAnswerer says that nobody got the request.
 func noAnswerer(err error) bool {
 	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders)
+}
+
+// isNotStored says that a try to store a message has failed for sure: it was not sent, nobody got it, or the server said so.
+func isNotStored(err error) bool {
+	var api *jetstream.APIError
+	return noAnswerer(err) || errors.As(err, &api) || errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject)
 }
 
 // final says whether asking again is of no use.

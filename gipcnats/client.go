@@ -192,9 +192,14 @@ func (c *client) run(ctx context.Context, message []byte, patient bool) (resultM
 	ctx, stop := either(ctx, c.ctx)
 	defer stop()
 	large := !c.inline(len(message))
-	if err := c.send(ctx, id, message, large, patient); err != nil {
-		if ctx.Err() != nil {
+	if asked, err := c.send(ctx, id, message, large, patient); err != nil {
+		switch {
+		case asked || ctx.Err() != nil: // it may be stored
 			c.giveUp(id, large)
+		case large:
+			c.drop(c.task(c.kind, id))
+		}
+		if ctx.Err() != nil {
 			err = causeOf(ctx)
 		}
 		return resultMessage{}, err
@@ -243,8 +248,9 @@ func causeOf(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// send stores the task in its stream, whose message is complete but for its head.
-func (c *client) send(ctx context.Context, id id, message []byte, large, patient bool) error {
+// send stores the task in its stream, whose message is complete but for its head. asked says of an error whether the task may be
+// there all the same. Its large value is there then, or may be.
+func (c *client) send(ctx context.Context, id id, message []byte, large, patient bool) (asked bool, err error) {
 	t := taskMessage{lease: c.opts.Lease, large: large}
 	if deadline, ok := ctx.Deadline(); ok {
 		t.left = max(time.Until(deadline), 1)
@@ -252,26 +258,23 @@ func (c *client) send(ctx context.Context, id id, message []byte, large, patient
 	subject := c.task(c.kind, id)
 	if t.large {
 		if err := c.putValue(ctx, c.taskStream(c.kind), subject, message[taskHead:]); err != nil {
-			return err
+			return false, err
 		}
 		message = message[:taskHead]
 	}
 	t.head(message)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		_, err := c.publish(ctx, &nats.Msg{Subject: subject, Data: message}, "") // its subject has room for one message only
-		if patient && errors.Is(err, errFull) {
-			if err := sleep(ctx, pause); err != nil {
-				return err
-			}
-			continue
+		again, err := c.publish(ctx, &nats.Msg{Subject: subject, Data: message}, "") // its subject has room for one message only
+		asked = asked || again
+		switch {
+		case !errors.Is(err, errFull):
+			return asked, err
+		case !patient:
+			return asked, pool.ErrQueueFull
 		}
-		if err != nil && t.large {
-			c.drop(subject)
+		if err := sleep(ctx, pause); err != nil {
+			return asked, err
 		}
-		if errors.Is(err, errFull) {
-			return pool.ErrQueueFull
-		}
-		return err
 	}
 }
 

@@ -45,7 +45,8 @@ var (
 	// ErrClosed says that the Client was closed.
 	ErrClosed = errors.New("the client is closed")
 
-	// ErrUncertain says that the server had not answered when the ctx of a Put or Close ended: the message may be stored.
+	// ErrUncertain says that the server had not answered when the ctx of a Put or Close ended, or the connection was closed: the
+	// message may be stored.
 	ErrUncertain = errors.New("the server has not answered, the message may be stored")
 )
 
