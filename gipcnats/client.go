@@ -184,20 +184,20 @@ func (c *client) run(ctx context.Context, message []byte, patient bool) (resultM
 	w := &waiter{result: make(chan answer, 1)}
 	n := c.enter(w)
 	id := id{c.id, strconv.FormatUint(n, 10)}
-	defer func() {
-		if c.leave(n) {
-			c.drop(c.result(id))
-		}
-	}()
 	ctx, stop := either(ctx, c.ctx)
 	defer stop()
+	defer func() {
+		if c.leave(n) {
+			c.dropWithin(ctx, c.result(id))
+		}
+	}()
 	large := !c.inline(len(message))
 	if asked, err := c.send(ctx, id, message, large, patient); err != nil {
 		switch {
 		case asked || ctx.Err() != nil: // it may be stored
 			c.giveUp(id, large)
 		case large:
-			c.drop(c.task(c.kind, id))
+			c.dropWithin(ctx, c.task(c.kind, id))
 		}
 		if ctx.Err() != nil {
 			err = causeOf(ctx)
@@ -221,10 +221,26 @@ func (c *client) run(ctx context.Context, message []byte, patient bool) (resultM
 		return a.result, nil
 	}
 	a.result.body, a.err = c.getValue(ctx, c.result(id))
-	if errors.Is(a.err, errNoValue) {
+	switch {
+	case a.err != nil && ctx.Err() != nil:
+		a.err = causeOf(ctx)
+	case errors.Is(a.err, errNoValue):
 		a.err = fmt.Errorf("%w: %w", ErrLost, a.err)
 	}
 	return a.result, a.err
+}
+
+// dropWithin deletes a large value. It waits for that no longer than ctx: the rest is done behind it.
+func (c *client) dropWithin(ctx context.Context, subject string) {
+	dropped := make(chan struct{})
+	go func() {
+		defer close(dropped)
+		c.drop(subject)
+	}()
+	select {
+	case <-dropped:
+	case <-ctx.Done():
+	}
 }
 
 // either returns a ctx that ends with each of the two.

@@ -2,6 +2,7 @@ package gipcnats
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"testing"
 	"time"
@@ -132,4 +133,58 @@ func TestLargeResultOfADoThatEnds(t *testing.T) {
 	close(store.release)
 	<-ended
 	test.Eventually(t, "nothing is left", func() bool { return objects(t, c.core.broker) == 0 })
+}
+
+// A Do that ends while it fetches a large result says why, and does not wait for what it deletes.
+func TestDoThatEndsWhileItFetches(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("a cause")
+	for name, c := range map[string]struct {
+		end  func(k *client, cancel context.CancelCauseFunc)
+		want []error
+	}{
+		"ctx":        {func(_ *client, cancel context.CancelCauseFunc) { cancel(cause) }, []error{context.Canceled, cause}},
+		"client":     {func(k *client, _ context.CancelCauseFunc) { k.end(ErrClosed) }, []error{ErrClosed}},
+		"connection": {func(k *client, _ context.CancelCauseFunc) { k.end(nats.ErrConnectionClosed) }, []error{nats.ErrConnectionClosed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := clientOf(t, startServer(t).url(), calm())
+			store := newSlowStore(client.core)
+			ctx, cancel := context.WithCancelCause(test.Context(t))
+			ended := test.Started(func() error { _, err := client.Do(ctx, deed{}); return err })
+			stored(t, client, 1)
+			answers(t, client.core, 1)
+			<-store.asked
+			began := time.Now()
+			c.end(client.core, cancel)
+			test.Is(t, <-ended, c.want...)
+			if took := time.Since(began); took >= answerTime {
+				t.Errorf("it took %v", took)
+			}
+			close(store.release)
+		})
+	}
+}
+
+// A Do that the server's queue refuses ends with its ctx while its argument is deleted.
+func TestDoThatEndsWhileItDeletes(t *testing.T) {
+	t.Parallel()
+	url := startServer(t).url()
+	o := calm()
+	o.MaxTasks = 1
+	c := clientOf(t, url, o)
+	store := newSlowStore(c.core)
+	ctx, cancel := context.WithCancel(test.Context(t))
+	first := test.Started(func() error { _, err := c.Do(ctx, deed{}); return err })
+	stored(t, c, 1)
+	second := test.Started(func() error { _, err := c.Do(ctx, deed{Data: large(2 << 20)}); return err })
+	<-store.dropped
+	began := time.Now()
+	cancel()
+	<-second
+	if took := time.Since(began); took >= answerTime {
+		t.Errorf("it took %v", took)
+	}
+	<-first
+	close(store.release)
 }
