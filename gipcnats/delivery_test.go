@@ -64,7 +64,9 @@ func TestDeliveryBehindANak(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, deliver := alone(t, &Options{})
-			s.do = func(ctx context.Context, _ []byte) outcome { return o }
+			s.load = func([]byte) (start, error) {
+				return func(_ context.Context, left func()) outcome { left(); return o }, nil
+			}
 			first, second := deliver(1), deliver(2)
 			var again *job
 			first.back = func() { again = s.admit(second) }
@@ -131,4 +133,38 @@ func TestRecordOfStartsThatMakesNoSense(t *testing.T) {
 	j := &job{id: id}
 	test.Check(t, s.readStarts(j))
 	test.Equal(t, j.starts, 1)
+}
+
+// As long as the Pool does not have a task that has come, no other one is pulled for the same slot: not while its argument is decoded,
+// and not while the Pool is about to take it.
+func TestNoPullForASlotThatIsSpokenFor(t *testing.T) {
+	t.Parallel()
+	s, deliver := alone(t, &Options{})
+	free, has := 1, 0
+	s.free, s.has = func() int { return free }, func() int { return has }
+	check := func(when string, want int) {
+		t.Helper()
+		if n := s.room(); n != want {
+			t.Errorf("%s: room for %d more, want %d", when, n, want)
+		}
+		s.pulling = 0
+	}
+	s.load = func([]byte) (start, error) {
+		check("while it is decoded", 0)
+		return func(_ context.Context, left func()) outcome {
+			check("before the Pool has it", 0)
+			free, has = 0, 1
+			check("while it runs", 0)
+			free = 1
+			check("while it runs and another slot is free", 1)
+			free, has = 1, 0
+			left()
+			check("when it has left the Pool", 1)
+			return outcome{cancelled: true}
+		}, nil
+	}
+	check("before it comes", 1)
+	s.preparing = 1 // as pullOne counts it
+	s.run(deliver(1))
+	test.Equal(t, s.preparing, 0)
 }

@@ -27,6 +27,7 @@ type job struct {
 	known  bool // starts and record are what the state's stream has: others are not written over it
 	starts int  // before this one
 	record startsRecord
+	start  start           // set by prepare
 	ctx    context.Context // of the task
 	cancel context.CancelCauseFunc
 
@@ -51,17 +52,28 @@ func (s *server) run(m jetstream.Msg) {
 	}
 	defer s.leave(j)
 	o := s.prepare(j)
-	s.count(&s.preparing, -1)
 	if o == nil {
-		arg := j.task.arg
-		j.task.arg = nil
-		did := s.do(j.ctx, arg)
+		did := s.do(j)
 		o = &did
+	} else {
+		s.count(&s.preparing, -1)
+		s.lookAgain()
 	}
 	s.count(&s.storing, 1)
-	s.lookAgain() // the Pool has room again
 	s.settle(j, o)
 	s.count(&s.storing, -1)
+}
+
+// do has the Pool run a prepared task.
+func (s *server) do(j *job) outcome {
+	s.mu.Lock()
+	s.preparing--
+	s.given++
+	s.mu.Unlock()
+	return j.start(j.ctx, func() {
+		s.count(&s.given, -1)
+		s.lookAgain() // the Pool has room again
+	})
 }
 
 func (s *server) count(n *int, by int) {
@@ -135,8 +147,8 @@ func deliveries(m jetstream.Msg) uint64 {
 	return meta.NumDelivered
 }
 
-// prepare does what comes before a start: is the task wanted, may it start, where is its argument. It returns what becomes of a
-// task that doesn't start.
+// prepare does what comes before a start: is the task wanted, may it start, what is its argument. It returns what becomes of a task
+// that doesn't start.
 func (s *server) prepare(j *job) *outcome {
 	if s.leaseEnded(j.id.client, j.task.lease) {
 		return &outcome{cancelled: true}
@@ -155,20 +167,32 @@ func (s *server) prepare(j *job) *outcome {
 			return &outcome{back: err}
 		}
 	}
+	arg, o := s.argument(j)
+	if o != nil {
+		return o
+	}
+	var err error
+	if j.start, err = s.load(arg); err != nil {
+		return &outcome{result: resultOf(resultFailed, newFailure(err))}
+	}
+	return nil
+}
+
+// argument returns a task's encoded argument, or what becomes of a task that has none.
+func (s *server) argument(j *job) ([]byte, *outcome) {
 	if !j.task.large {
-		return nil
+		return j.task.arg, nil
 	}
 	arg, err := s.getValue(j.ctx, s.task(s.kind, j.id))
-	j.task.arg = arg
 	switch {
 	case err == nil:
-		return nil
+		return arg, nil
 	case j.ctx.Err() != nil:
-		return &outcome{cancelled: true}
+		return nil, &outcome{cancelled: true}
 	case errors.Is(err, errNoValue):
-		return &outcome{result: newResult(resultLost)}
+		return nil, &outcome{result: newResult(resultLost)}
 	}
-	return &outcome{result: resultOf(resultRefused, newFailure(err))}
+	return nil, &outcome{result: resultOf(resultRefused, newFailure(err))}
 }
 
 // settle tells the server, and by it the client, what became of a task.

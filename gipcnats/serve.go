@@ -37,11 +37,11 @@ func Serve[A, R any](ctx context.Context, nc *nats.Conn, p *pool.Pool[A, R], opt
 		var s *server
 		s, err = newServer(ctx, nc, kindOfTask(p.Task(), o.Version), name, o)
 		if err == nil {
-			s.do = runner(p, o.MaxValue)
+			s.load = loader(p, o.MaxValue)
 			s.free = p.Available
-			s.stuck = func() bool {
+			s.has = func() int {
 				stats := p.Stats()
-				return stats.Running == 0 && stats.Waiting == 0
+				return stats.Running + stats.Waiting
 			}
 			err = s.serve()
 		}
@@ -60,15 +60,26 @@ type outcome struct {
 	cancelled bool
 }
 
-// runner returns what runs a task, given its encoded argument.
-func runner[A, R any](p *pool.Pool[A, R], maxValue int) func(ctx context.Context, arg []byte) outcome {
+// start runs a task on the Pool. It calls left as soon as the Pool has finished it.
+type start func(ctx context.Context, left func()) outcome
+
+// loader returns what decodes a task's argument, and returns how to start the task with it.
+func loader[A, R any](p *pool.Pool[A, R], maxValue int) func(arg []byte) (start, error) {
 	t := p.Task()
-	return func(ctx context.Context, arg []byte) outcome {
+	return func(arg []byte) (start, error) {
 		var a A
 		if err := decode(t.ArgCodec(), arg, &a); err != nil {
-			return outcome{result: resultOf(resultFailed, newFailure(err))}
+			return nil, err
 		}
-		value, err := p.Do(ctx, a)
+		return runner(p, a, maxValue), nil
+	}
+}
+
+func runner[A, R any](p *pool.Pool[A, R], arg A, maxValue int) start {
+	t := p.Task()
+	return func(ctx context.Context, left func()) outcome {
+		value, err := p.Do(ctx, arg)
+		left()
 		if err != nil {
 			return failed(ctx, err)
 		}
@@ -111,9 +122,9 @@ type server struct {
 	tasks jetstream.Stream
 	state jetstream.Stream
 
-	do    func(ctx context.Context, arg []byte) outcome
-	free  func() int  // how many tasks the Pool would start at once
-	stuck func() bool // the Pool has nothing to do: if none is free, its workers don't start
+	load func(arg []byte) (start, error)
+	free func() int // how many tasks the Pool would start at once
+	has  func() int // how many tasks wait or run on the Pool
 
 	ctx  context.Context // ends with Serve's, or for err: no more tasks are taken
 	stop context.CancelCauseFunc
@@ -126,7 +137,8 @@ type server struct {
 	consumer  jetstream.Consumer          // nil: to be made
 	idle      []jetstream.MessagesContext // without a pull under way
 	pulling   int                         // pulls under way
-	preparing int                         // tasks that have come, and are not on the Pool yet
+	preparing int                         // tasks that have come, and were not given to the Pool yet
+	given     int                         // tasks that were given to the Pool, which may be about to take them, and have not left it
 	storing   int                         // tasks that have left the Pool, and are not settled yet
 	running   map[id]*job
 	finished  recent
@@ -226,14 +238,15 @@ func (s *server) pull() {
 
 const maxStoring = 256 // results that wait to be stored, before no more tasks are taken
 
-// room says how many more pulls there should be, and counts them. If no worker can be started, one task at a time is taken:
-// the Pool tries again with it.
+// room says how many more pulls there should be, and counts them. A task that the Pool is about to take needs one of the slots that are
+// free. If no worker can be started, one task at a time is taken: the Pool tries again with it.
 func (s *server) room() int {
-	n, stuck := s.free(), s.stuck()
+	has := s.has() // before free: what the Pool takes in between counts twice for a moment, otherwise it would not count at all
+	n := s.free()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n -= s.pulling + s.preparing
-	if n <= 0 && stuck && s.pulling+s.preparing+len(s.running) == 0 {
+	n -= s.pulling + s.preparing + max(0, s.given-has)
+	if n <= 0 && has == 0 && s.pulling+s.preparing+len(s.running) == 0 {
 		n = 1
 	}
 	if s.storing > maxStoring {
