@@ -75,8 +75,14 @@ func (s *server) all(age time.Duration) []*job {
 	return jobs
 }
 
-// cancelOne cancels a task that a client gives up. One that is not here may be on its way.
+const maxID = 64 // bytes of a task's id, in text
+
+// cancelOne cancels a task that a client gives up. One that is not here may be on its way. What is too long for an id comes from no
+// client, and would be kept.
 func (s *server) cancelOne(m *nats.Msg) {
+	if len(m.Data) > maxID {
+		return
+	}
 	id := idOf(string(m.Data))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,6 +95,7 @@ func (s *server) cancelOne(m *nats.Msg) {
 
 // lease is what this Serve knows of a client's.
 type lease struct {
+	asked   time.Time // when somebody last wanted to know
 	seen    time.Time // when it was there
 	missing time.Time // since when it is not; zero if it is
 	epoch   uint64    // the count of reconnects at that time
@@ -105,6 +112,7 @@ func (s *server) leaseEnded(client string, length time.Duration) bool {
 		l = &lease{}
 		s.leases[client] = l
 	}
+	l.asked = now
 	fresh := now.Sub(l.seen) < length/3
 	s.mu.Unlock()
 	if fresh {
@@ -120,7 +128,7 @@ func (s *server) leaseEnded(client string, length time.Duration) bool {
 	defer s.mu.Unlock()
 	switch {
 	case m != nil:
-		*l = lease{seen: now}
+		l.seen, l.missing = now, time.Time{}
 		return false
 	case l.missing.IsZero() || l.epoch != epoch:
 		l.missing, l.epoch = now, epoch
@@ -133,16 +141,20 @@ func (s *server) leaseEnded(client string, length time.Duration) bool {
 	return true
 }
 
-// forgetLeases keeps the table small. The caller holds the mutex.
+const fewLeases = 1024
+
+// forgetLeases keeps the table small: what nobody has asked about for longer than looking pauses belongs to no task here. It looks
+// through the table each time that this has doubled. The caller holds the mutex.
 func (s *server) forgetLeases(now time.Time) {
-	if len(s.leases) < 1024 {
+	if len(s.leases) < max(fewLeases, s.manyLeases) {
 		return
 	}
 	for client, l := range s.leases {
-		if l.missing.IsZero() && now.Sub(l.seen) > time.Minute {
+		if now.Sub(l.asked) > max(time.Minute, s.opts.AckWait) {
 			delete(s.leases, client)
 		}
 	}
+	s.manyLeases = 2 * len(s.leases)
 }
 
 // recent remembers ids for about age, some thousands at most.

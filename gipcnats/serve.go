@@ -144,6 +144,8 @@ type server struct {
 	finished  recent
 	cancelled recent
 	leases    map[string]*lease
+	// manyLeases is at how many leases they are looked through for those that nobody needs.
+	manyLeases int
 }
 
 func newServer(ctx context.Context, nc *nats.Conn, kind kindOf, name string, o Options) (*server, error) {
