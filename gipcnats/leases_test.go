@@ -52,3 +52,51 @@ func TestManyLeasesAreLookedThroughSeldom(t *testing.T) {
 		t.Errorf("it is looked through at %d", s.manyLeases)
 	}
 }
+
+// Tasks that wait are cancelled when their client is gone, also if none of them ever came to a Serve.
+func TestWaitingTasksOfALostClient(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	s, deliver := alone(t, &Options{})
+	const ghost = "client"
+	waits := func() bool {
+		m, err := latest(ctx, s.tasks, s.task(s.kind, id{ghost, "*"}))
+		test.Check(t, err)
+		return m != nil
+	}
+	m := deliver(1)
+	for _, m := range []*nats.Msg{{Subject: s.lease(ghost)}, {Subject: m.subject, Data: m.data}} {
+		_, err := s.publish(ctx, m, "")
+		test.Check(t, err)
+	}
+	s.lookForClients(ctx)
+	s.purge(s.state, s.lease(ghost))
+	s.lookForClients(ctx)
+	test.Equal(t, waits(), true) // the client may renew its lease
+	l := s.leases[ghost]
+	if l == nil {
+		t.Fatal("nobody has noticed that the lease is gone")
+	}
+	l.missing = l.missing.Add(-time.Hour)
+	s.lookForClients(ctx)
+	test.Eventually(t, "the task is gone", func() bool { return !waits() })
+	s.lookForClients(ctx)
+	test.Equal(t, len(s.clients), 0)
+}
+
+// A client that lives, and one that was closed, are no lost ones.
+func TestClientsThatAreNotLost(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	s, _ := alone(t, &Options{})
+	for _, client := range []string{"alive", "closed"} {
+		_, err := s.publish(ctx, &nats.Msg{Subject: s.lease(client)}, "")
+		test.Check(t, err)
+	}
+	s.lookForClients(ctx)
+	test.Equal(t, len(s.clients), 2)
+	s.purge(s.state, s.lease("closed"))
+	s.lookForClients(ctx)
+	test.Equal(t, len(s.clients), 1)
+	test.Equal(t, len(s.leases), 0)
+}

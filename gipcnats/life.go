@@ -3,6 +3,7 @@ package gipcnats
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -50,6 +51,7 @@ func (b *broker) keepAckWait(ctx context.Context, stream jetstream.Stream, confi
 // because they were cancelled and the message that says so was lost, or because somebody else has finished them.
 func (s *server) looking(ctx context.Context) {
 	for sleep(ctx, s.opts.AckWait/3) == nil {
+		s.lookForClients(ctx)
 		for _, j := range s.all(s.opts.AckWait / 3) {
 			if s.leaseEnded(j.id.client, j.task.lease) {
 				j.cancel(errGone)
@@ -60,6 +62,43 @@ func (s *server) looking(ctx context.Context) {
 			}
 		}
 	}
+}
+
+const maxClients = 1 << 14 // more of them are noticed by their tasks only
+
+// lookForClients deletes the tasks that wait of clients that are gone. It looks at each client that has had a lease since this Serve is
+// there, not at each task: there may be a million of those. A client that was gone before is noticed when one of its tasks comes.
+func (s *server) lookForClients(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime) // for all of it: the rest has its turn next time
+	defer cancel()
+	leases := s.lease("*")
+	info, err := s.state.Info(ctx, jetstream.WithSubjectFilter(leases))
+	if err != nil {
+		return // the server is away, nobody can tell
+	}
+	for subject := range info.State.Subjects {
+		if len(s.clients) >= maxClients {
+			break
+		}
+		s.clients[strings.TrimPrefix(subject, strings.TrimSuffix(leases, "*"))] = true
+	}
+	for client := range s.clients {
+		if info.State.Subjects[s.lease(client)] == 0 && s.isForgotten(ctx, client) {
+			delete(s.clients, client)
+		}
+	}
+}
+
+// isForgotten says whether a client that has no lease has no tasks either. If it has, and is gone, they are deleted.
+func (s *server) isForgotten(ctx context.Context, client string) bool {
+	m, err := find(ctx, s.tasks, s.task(s.kind, id{client, "*"}))
+	if err != nil || m == nil {
+		return err == nil
+	}
+	if task, err := parseTask(m.Data); err == nil {
+		s.leaseEnded(client, task.lease)
+	}
+	return false
 }
 
 // all returns the tasks that have been here for so long.

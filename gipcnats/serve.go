@@ -133,6 +133,8 @@ type server struct {
 	wake chan struct{} // has room for one: look again how many tasks to pull
 	jobs sync.WaitGroup
 
+	clients map[string]bool // with a lease, or with tasks that wait. Owned by looking
+
 	mu        sync.Mutex
 	consumer  jetstream.Consumer          // nil: to be made
 	idle      []jetstream.MessagesContext // without a pull under way
@@ -155,7 +157,7 @@ func newServer(ctx context.Context, nc *nats.Conn, kind kindOf, name string, o O
 	}
 	s := &server{
 		broker: b, kind: kind, name: name, wake: make(chan struct{}, 1), running: map[id]*job{}, leases: map[string]*lease{},
-		finished: recent{age: 2 * o.AckWait}, cancelled: recent{age: 2 * o.AckWait},
+		clients: map[string]bool{}, finished: recent{age: 2 * o.AckWait}, cancelled: recent{age: 2 * o.AckWait},
 	}
 	if err := s.open(ctx); err != nil {
 		return nil, err
