@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -86,6 +88,10 @@ type broker struct {
 	js       jetstream.JetStream
 	opts     Options
 	sweepAge time.Duration
+
+	reopening sync.Mutex // held while streams are made again
+	mu        sync.Mutex
+	opened    map[string]jetstream.StreamConfig // the streams of tasks, by name: they are made again when they are gone
 }
 
 func newBroker(nc *nats.Conn, opts Options) (*broker, error) {
@@ -96,7 +102,9 @@ func newBroker(nc *nats.Conn, opts Options) (*broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &broker{names{opts.Prefix}, nc, js, opts, sweepAge}, nil
+	return &broker{
+		names: names{opts.Prefix}, nc: nc, js: js, opts: opts, sweepAge: sweepAge, opened: map[string]jetstream.StreamConfig{},
+	}, nil
 }
 
 // stream returns a stream, and makes it if it is missing.
@@ -116,29 +124,59 @@ func (b *broker) stream(ctx context.Context, config jetstream.StreamConfig) (jet
 	return stream, nil
 }
 
-// taskStream holds the tasks of one name. A subject has one message, so that a task is never there twice.
+// open is stream, and has reopen make the stream again.
+func (b *broker) open(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
+	stream, err := b.stream(ctx, config)
+	if err == nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.opened[config.Name] = config
+	}
+	return stream, err
+}
+
+// reopen makes those of the opened streams again that are gone, if err looks as if one is: a lone server that starts again has
+// none of memory any more, and an administrator may delete any. Who had the error tries again.
+func (b *broker) reopen(ctx context.Context, err error) {
+	if !noAnswerer(err) && !errors.Is(err, jetstream.ErrStreamNotFound) || !b.reopening.TryLock() {
+		return // or somebody else is doing it
+	}
+	defer b.reopening.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	b.mu.Lock()
+	opened := maps.Clone(b.opened)
+	b.mu.Unlock()
+	for _, config := range opened {
+		if _, err := b.stream(ctx, config); err != nil {
+			b.opts.Logger.Debug("gipcnats: a stream can't be opened, trying again", "error", err)
+		}
+	}
+}
+
+// openTasks opens the stream of the tasks of one name. A subject has one message, so that a task is never there twice.
 func (b *broker) openTasks(ctx context.Context, k kindOf) (jetstream.Stream, error) {
-	return b.stream(ctx, jetstream.StreamConfig{
+	return b.open(ctx, jetstream.StreamConfig{
 		Name: b.taskStream(k), Subjects: []string{b.subject("task", k.name, ">")}, Retention: jetstream.WorkQueuePolicy,
 		MaxMsgs: orNone(b.opts.MaxTasks), MaxBytes: orNone(b.opts.MaxBytes), MaxMsgsPerSubject: 1, DiscardNewPerSubject: true,
 	})
 }
 
 func (b *broker) openResults(ctx context.Context) (jetstream.Stream, error) {
-	return b.stream(ctx, jetstream.StreamConfig{
+	return b.open(ctx, jetstream.StreamConfig{
 		Name: b.resultStream(), Subjects: []string{b.subject("result", ">")}, Retention: jetstream.WorkQueuePolicy, AllowMsgTTL: true,
 	})
 }
 
 // openState opens the stream of leases and counts of starts.
 func (b *broker) openState(ctx context.Context) (jetstream.Stream, error) {
-	return b.stream(ctx, jetstream.StreamConfig{
+	return b.open(ctx, jetstream.StreamConfig{
 		Name: b.stateStream(), Subjects: []string{b.subject("state", ">")}, MaxMsgsPerSubject: 1, AllowMsgTTL: true, MaxAge: stateAge,
 	})
 }
 
 func (b *broker) openDead(ctx context.Context) (jetstream.Stream, error) {
-	return b.stream(ctx, jetstream.StreamConfig{
+	return b.open(ctx, jetstream.StreamConfig{
 		Name: b.deadStream(), Subjects: []string{b.subject("dead", ">")}, MaxAge: deadAge,
 	})
 }
@@ -159,7 +197,8 @@ func orNone(limit int64) int64 {
 var errFull = errors.New("the stream is full")
 
 // publish stores a message. The server drops a second one of its id, if it has one. publish tries until it has an answer that is
-// final, or ctx ends, then its error matches the ctx's. asked says whether a server may have stored the message all the same.
+// final, or ctx ends, then its error matches the ctx's. asked says of any error whether a server may have stored the message all the
+// same: at an earlier try, whose answer got lost, or at the last one.
 func (b *broker) publish(ctx context.Context, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt) (asked bool, err error) {
 	return b.publishWith(ctx, &sending{}, m, msgID, opts...)
 }
@@ -187,17 +226,17 @@ func (b *broker) publishWith(
 			return asked, err
 		}
 		attempt, cancel := context.WithTimeout(ctx, answerTime)
-		_, err := b.js.PublishMsg(attempt, m, opts...)
+		err := b.publishOnce(attempt, m, opts...)
 		cancel()
+		asked = asked || !isNotStored(err)
 		switch {
 		case err == nil:
 			return false, nil
 		case ctx.Err() != nil:
-			return asked || mayBeStored(err), ctx.Err()
+			return asked, ctx.Err()
 		case b.final(err):
-			return false, refusal(err)
+			return asked, refusal(err)
 		}
-		asked = asked || mayBeStored(err)
 		if asked && s.asked.IsZero() {
 			s.asked = time.Now().Round(0).Add(-answerTime) // the attempt took no longer. The wall clock goes on while a machine sleeps
 		}
@@ -211,7 +250,10 @@ func (b *broker) publishWith(
 // ready waits until a message can be sent at once. Without a connection nats.go would keep it, and send it when its publisher
 // has given up, or its large value is gone.
 func (b *broker) ready(ctx context.Context, s *sending) error {
-	for pause := firstPause; !b.nc.IsConnected() && !b.nc.IsClosed(); pause = min(2*pause, lastPause) {
+	for pause := firstPause; !b.nc.IsConnected(); pause = min(2*pause, lastPause) {
+		if b.nc.IsClosed() {
+			return nats.ErrConnectionClosed
+		}
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
@@ -227,15 +269,24 @@ func (b *broker) ready(ctx context.Context, s *sending) error {
 	return nil
 }
 
-// mayBeStored says whether an attempt that failed may have stored its message: somebody got it, and has not refused.
-func mayBeStored(err error) bool {
-	var api *jetstream.APIError
-	return !noAnswerer(err) && !errors.As(err, &api)
+// publishOnce tries to store a message. If its stream is gone, it is there for the next try.
+func (b *broker) publishOnce(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) error {
+	_, err := b.js.PublishMsg(ctx, m, opts...)
+	if err != nil {
+		b.reopen(ctx, err)
+	}
+	return err
 }
 
 // noAnswerer says that nobody got the request.
 func noAnswerer(err error) bool {
 	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders)
+}
+
+// isNotStored says that a try to store a message has failed for sure: it was not sent, nobody got it, or the server said so.
+func isNotStored(err error) bool {
+	var api *jetstream.APIError
+	return noAnswerer(err) || errors.As(err, &api) || errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject)
 }
 
 // final says whether asking again is of no use.
@@ -270,12 +321,27 @@ func refusal(err error) error {
 	return errFull
 }
 
-// latest returns the last message of a subject, or nil if there is none.
+// latest returns the last message of a subject, or nil if there is none. If the stream is gone, its error matches
+// jetstream.ErrStreamNotFound.
 func latest(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	m, err := stream.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil && noAnswerer(err) { // of one message: the server may be starting, or have no such stream
+		if _, e := stream.Info(ctx); errors.Is(e, jetstream.ErrStreamNotFound) {
+			err = e
+		}
+	}
+	return m, err
+}
+
+// find is latest, for which a stream that is gone has no message.
+func find(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+	m, err := latest(ctx, stream, subject)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, nil
 	}
 	return m, err

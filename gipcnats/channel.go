@@ -21,7 +21,7 @@ type ChannelOptions[T any] struct {
 	Codec gipc.Codec[T] // nil: gipc.CBOR
 
 	// Prefix, Memory, Replicas, MaxValue and Logger are as in Options, and so is AckWait: after how long without a sign of life
-	// from its Reader a message goes to another one. The last Reader that is made sets it for all.
+	// from its Reader a message goes to another one. The longest of all Readers counts for all.
 	Prefix   string
 	Memory   bool
 	Replicas int
@@ -93,6 +93,13 @@ func (c *channel[T]) streamName() string { return c.names.stream("channel", esca
 
 func (c *channel[T]) subjectOf(tokens ...string) string {
 	return c.subject(append([]string{"channel", escape(c.name)}, tokens...)...)
+}
+
+// consumerConfig is that of the consumer that all Readers share.
+func (c *channel[T]) consumerConfig() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable: "readers", AckPolicy: jetstream.AckExplicitPolicy, AckWait: c.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1,
+	}
 }
 
 func (c *channel[T]) end() string { return c.subjectOf("end") }
@@ -258,9 +265,7 @@ func NewReader[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 	c, err := openChannel(ctx, nc, name, opts)
 	var consumer jetstream.Consumer
 	if err == nil {
-		consumer, err = c.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-			Durable: "readers", AckPolicy: jetstream.AckExplicitPolicy, AckWait: c.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1,
-		})
+		consumer, err = shared(ctx, c.stream, c.consumerConfig())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("gipcnats: new reader of channel %s: %w", name, err)
@@ -273,6 +278,7 @@ func NewReader[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 	r.fetching, r.endFetch = context.WithCancel(r.ctx)
 	r.done.Go(r.fetch)
 	r.done.Go(r.signsOfLife)
+	r.done.Go(func() { c.keepAckWait(r.ctx, c.stream, c.consumerConfig()) })
 	r.done.Go(func() { c.sweeping(r.ctx) })
 	return r, nil
 }

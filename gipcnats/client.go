@@ -35,10 +35,11 @@ type client struct {
 	done    sync.WaitGroup     // the client's goroutines
 	asked   *nats.Subscription // Serves ask here whether a task is wanted
 
-	mu      sync.Mutex
-	number  uint64
-	waiting map[uint64]*waiter
-	served  time.Time // when somebody was last known to serve the task, or nobody could know
+	mu       sync.Mutex
+	number   uint64
+	waiting  map[uint64]*waiter
+	fetching map[uint64]bool // tasks whose large result has come, and may be fetched by their Do
+	served   time.Time       // when somebody was last known to serve the task, or nobody could know
 }
 
 // waiter is one Do that waits for its result.
@@ -88,7 +89,7 @@ func newClient(nc *nats.Conn, kind kindOf, o Options) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{broker: b, kind: kind, id: newID(), waiting: map[uint64]*waiter{}, served: time.Now()}
+	c := &client{broker: b, kind: kind, id: newID(), waiting: map[uint64]*waiter{}, fetching: map[uint64]bool{}, served: time.Now()}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	ctx, cancel := context.WithTimeout(c.ctx, openTime)
 	defer cancel()
@@ -151,6 +152,9 @@ func (c *Client[A, R]) Close() error {
 	k := c.core
 	k.end(ErrClosed)
 	err := k.asked.Unsubscribe()
+	if errors.Is(err, nats.ErrBadSubscription) {
+		err = nil // it is not the first Close
+	}
 	k.done.Wait()
 	k.mu.Lock()
 	idle := len(k.waiting) == 0
@@ -160,7 +164,8 @@ func (c *Client[A, R]) Close() error {
 	if !idle { // each Do cancels its task, too. This is one message for all that wait
 		k.purge(k.tasks, k.task(k.kind, id{k.id, "*"}))
 	}
-	if e := k.results.DeleteConsumer(ctx, k.id); e != nil && !errors.Is(e, jetstream.ErrConsumerNotFound) {
+	e := k.results.DeleteConsumer(ctx, k.id)
+	if e != nil && !errors.Is(e, jetstream.ErrConsumerNotFound) && !errors.Is(e, jetstream.ErrStreamNotFound) {
 		err = errors.Join(err, e)
 	}
 	if err != nil {
@@ -181,14 +186,23 @@ func (c *client) run(ctx context.Context, message []byte, patient bool) (resultM
 	}
 	w := &waiter{result: make(chan answer, 1)}
 	n := c.enter(w)
-	defer c.leave(n)
 	id := id{c.id, strconv.FormatUint(n, 10)}
 	ctx, stop := either(ctx, c.ctx)
 	defer stop()
+	defer func() {
+		if c.leave(n) {
+			c.dropWithin(ctx, c.result(id))
+		}
+	}()
 	large := !c.inline(len(message))
-	if err := c.send(ctx, id, message, large, patient); err != nil {
-		if ctx.Err() != nil {
+	if asked, err := c.send(ctx, id, message, large, patient); err != nil {
+		switch {
+		case asked || ctx.Err() != nil: // it may be stored
 			c.giveUp(id, large)
+		case large:
+			c.dropWithin(ctx, c.task(c.kind, id))
+		}
+		if ctx.Err() != nil {
 			err = causeOf(ctx)
 		}
 		return resultMessage{}, err
@@ -209,10 +223,27 @@ func (c *client) run(ctx context.Context, message []byte, patient bool) (resultM
 	if !a.result.large {
 		return a.result, nil
 	}
-	body, err := c.getValue(ctx, c.result(id))
-	a.result.body = body
-	c.drop(c.result(id))
-	return a.result, err
+	a.result.body, a.err = c.getValue(ctx, c.result(id))
+	switch {
+	case a.err != nil && ctx.Err() != nil:
+		a.err = causeOf(ctx)
+	case errors.Is(a.err, errNoValue):
+		a.err = fmt.Errorf("%w: %w", ErrLost, a.err)
+	}
+	return a.result, a.err
+}
+
+// dropWithin deletes a large value. It waits for that no longer than ctx: the rest is done behind it.
+func (c *client) dropWithin(ctx context.Context, subject string) {
+	dropped := make(chan struct{})
+	go func() {
+		defer close(dropped)
+		c.drop(subject)
+	}()
+	select {
+	case <-dropped:
+	case <-ctx.Done():
+	}
 }
 
 // either returns a ctx that ends with each of the two.
@@ -236,8 +267,9 @@ func causeOf(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// send stores the task in its stream, whose message is complete but for its head.
-func (c *client) send(ctx context.Context, id id, message []byte, large, patient bool) error {
+// send stores the task in its stream, whose message is complete but for its head. asked says of an error whether the task may be
+// there all the same. Its large value is there then, or may be.
+func (c *client) send(ctx context.Context, id id, message []byte, large, patient bool) (asked bool, err error) {
 	t := taskMessage{lease: c.opts.Lease, large: large}
 	if deadline, ok := ctx.Deadline(); ok {
 		t.left = max(time.Until(deadline), 1)
@@ -251,20 +283,17 @@ func (c *client) send(ctx context.Context, id id, message []byte, large, patient
 	t.head(message)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		// No id is needed: the subject has room for one message only.
-		_, err := c.publishWith(ctx, &sending{value: value}, &nats.Msg{Subject: subject, Data: message}, "")
-		if patient && errors.Is(err, errFull) {
-			if err := sleep(ctx, pause); err != nil {
-				return err
-			}
-			continue
+		again, err := c.publishWith(ctx, &sending{value: value}, &nats.Msg{Subject: subject, Data: message}, "")
+		asked = asked || again
+		switch {
+		case !errors.Is(err, errFull):
+			return asked, err
+		case !patient:
+			return asked, pool.ErrQueueFull
 		}
-		if err != nil && t.large && ctx.Err() == nil { // else giveUp does
-			c.drop(subject)
+		if err := sleep(ctx, pause); err != nil {
+			return asked, err
 		}
-		if errors.Is(err, errFull) {
-			return pool.ErrQueueFull
-		}
-		return err
 	}
 }
 
@@ -289,21 +318,29 @@ func (c *client) enter(w *waiter) uint64 {
 	return c.number
 }
 
-func (c *client) leave(n uint64) {
+// leave forgets a task. It returns whether a large result has come for it. That one's value must be deleted then: nobody else does
+// it.
+func (c *client) leave(n uint64) (large bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	large = c.fetching[n]
 	delete(c.waiting, n)
+	delete(c.fetching, n)
+	return large
 }
 
-// answer gives a waiting Do its end. It returns false if nobody waits.
+// answer gives a waiting Do its end. It returns false if nobody waits, nor fetches the value of a result that came before.
 func (c *client) answer(n uint64, a answer) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.waiting[n]
 	if w == nil {
-		return false
+		return c.fetching[n]
 	}
 	delete(c.waiting, n)
+	if a.result.large {
+		c.fetching[n] = true
+	}
 	w.result <- a
 	return true
 }

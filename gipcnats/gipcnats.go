@@ -38,14 +38,15 @@ var (
 	ErrNoWorker = errors.New("no worker serves this version of the task: start one with the same task and Options.Version, or raise Options.NoWorker")
 
 	// ErrLost says that a task is gone from its stream and has no result: its client was away for longer than Options.Lease, or
-	// somebody purged the stream. Nobody knows whether it ran.
+	// somebody purged or deleted the stream, or the stream ended with its server's memory. Nobody knows whether it ran. Or the
+	// task is there, or its result, but its large value is gone from the object store.
 	ErrLost = errors.New("the task is gone from its stream")
 
 	// ErrClosed says that the Client was closed.
 	ErrClosed = errors.New("the client is closed")
 
-	// ErrUncertain says that the server had not answered when the ctx of a Put or Close ended, or when it was too late for a Put
-	// to ask again: the message may be stored.
+	// ErrUncertain says that the server had not answered when the ctx of a Put or Close ended, the connection was closed, or it was
+	// too late for a Put to ask again: the message may be stored.
 	ErrUncertain = errors.New("the server has not answered, the message may be stored")
 )
 
@@ -69,8 +70,8 @@ type Options struct {
 	// pool.ErrQueueFull. 0: no limit but the server's.
 	MaxTasks, MaxBytes int64
 
-	// AckWait is after how long without a sign of life from its Serve a task goes to another one. The last Serve that starts
-	// sets it for all of its task. 0: 30 s. At least 1 s.
+	// AckWait is after how long without a sign of life from its Serve a task goes to another one. The longest of all Serves of
+	// the task counts for all, also when that one has ended: NATS's own tools make the consumer's shorter. 0: 30 s. At least 1 s.
 	AckWait time.Duration
 
 	// MaxStarts is how often a task is started on workers that die under it. 0: 5.

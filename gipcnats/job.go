@@ -24,8 +24,10 @@ type job struct {
 	task   taskMessage
 	data   []byte // the whole message
 	since  time.Time
-	starts int // before this one
+	known  bool // starts and record are what the state's stream has: others are not written over it
+	starts int  // before this one
 	record startsRecord
+	start  start           // set by prepare
 	ctx    context.Context // of the task
 	cancel context.CancelCauseFunc
 
@@ -50,17 +52,28 @@ func (s *server) run(m jetstream.Msg) {
 	}
 	defer s.leave(j)
 	o := s.prepare(j)
-	s.count(&s.preparing, -1)
 	if o == nil {
-		arg := j.task.arg
-		j.task.arg = nil
-		did := s.do(j.ctx, arg)
+		did := s.do(j)
 		o = &did
+	} else {
+		s.count(&s.preparing, -1)
+		s.lookAgain()
 	}
 	s.count(&s.storing, 1)
-	s.lookAgain() // the Pool has room again
 	s.settle(j, o)
 	s.count(&s.storing, -1)
+}
+
+// do has the Pool run a prepared task.
+func (s *server) do(j *job) outcome {
+	s.mu.Lock()
+	s.preparing--
+	s.given++
+	s.mu.Unlock()
+	return j.start(j.ctx, func() {
+		s.count(&s.given, -1)
+		s.lookAgain() // the Pool has room again
+	})
 }
 
 func (s *server) count(n *int, by int) {
@@ -99,11 +112,17 @@ func (s *server) admit(m jetstream.Msg) *job {
 	return j
 }
 
-func (s *server) leave(j *job) {
+// leave takes a job out of the table, if it is there. It returns the latest delivery: none comes behind it. Whoever gives the
+// task back must leave first. Otherwise the server may deliver it again at once, and admit takes that for one more delivery of this
+// job, which nobody runs.
+func (s *server) leave(j *job) jetstream.Msg {
 	j.cancel(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.running, j.id)
+	if s.running[j.id] == j {
+		delete(s.running, j.id)
+	}
+	return j.msg
 }
 
 // said notes that an answer to the server could not be sent. The task is delivered again then.
@@ -128,13 +147,13 @@ func deliveries(m jetstream.Msg) uint64 {
 	return meta.NumDelivered
 }
 
-// prepare does what comes before a start: is the task wanted, may it start, where is its argument. It returns what becomes of a
-// task that doesn't start.
+// prepare does what comes before a start: is the task wanted, may it start, what is its argument. It returns what becomes of a task
+// that doesn't start.
 func (s *server) prepare(j *job) *outcome {
 	if s.leaseEnded(j.id.client, j.task.lease) {
 		return &outcome{cancelled: true}
 	}
-	if deliveries(j.msg) > 1 {
+	if deliveries(s.delivery(j)) > 1 {
 		if !s.isWanted(j.id) {
 			return &outcome{cancelled: true}
 		}
@@ -148,20 +167,32 @@ func (s *server) prepare(j *job) *outcome {
 			return &outcome{back: err}
 		}
 	}
+	arg, o := s.argument(j)
+	if o != nil {
+		return o
+	}
+	var err error
+	if j.start, err = s.load(arg); err != nil {
+		return &outcome{result: resultOf(resultFailed, newFailure(err))}
+	}
+	return nil
+}
+
+// argument returns a task's encoded argument, or what becomes of a task that has none.
+func (s *server) argument(j *job) ([]byte, *outcome) {
 	if !j.task.large {
-		return nil
+		return j.task.arg, nil
 	}
 	arg, err := s.getValue(j.ctx, s.task(s.kind, j.id))
-	j.task.arg = arg
 	switch {
 	case err == nil:
-		return nil
+		return arg, nil
 	case j.ctx.Err() != nil:
-		return &outcome{cancelled: true}
+		return nil, &outcome{cancelled: true}
 	case errors.Is(err, errNoValue):
-		return &outcome{result: newResult(resultLost)}
+		return nil, &outcome{result: newResult(resultLost)}
 	}
-	return &outcome{result: resultOf(resultRefused, newFailure(err))}
+	return nil, &outcome{result: resultOf(resultRefused, newFailure(err))}
 }
 
 // settle tells the server, and by it the client, what became of a task.
@@ -174,7 +205,7 @@ func (s *server) settle(j *job, o *outcome) {
 			s.opts.Logger.Warn("gipcnats: a start is not noted", "task", s.name, "id", j.id.String(), "error", err)
 		}
 		if starts < s.opts.MaxStarts {
-			s.said(j.id, s.delivery(j).Nak())
+			s.said(j.id, s.leave(j).Nak())
 			return
 		}
 		o = &outcome{result: s.condemn(j, starts)}
@@ -188,7 +219,7 @@ func (s *server) settle(j *job, o *outcome) {
 	case o.result != nil:
 		if err := s.store(j, o.result); err != nil {
 			s.opts.Logger.Error("gipcnats: a result is not stored, its task runs again", "task", s.name, "id", j.id.String(), "error", err)
-			s.said(j.id, s.delivery(j).NakWithDelay(s.opts.AckWait))
+			s.said(j.id, s.leave(j).NakWithDelay(s.opts.AckWait))
 			return
 		}
 		s.finish(j)
@@ -238,40 +269,48 @@ func (s *server) refuse(j *job, why error) {
 		s.stop(pool.ErrClosed)
 	}
 	s.opts.Logger.Debug("gipcnats: a task goes back to the queue", "task", s.name, "id", j.id.String(), "error", why)
-	if err := s.writeStarts(j, j.starts); err != nil {
-		s.opts.Logger.Debug("gipcnats: that it was not started is not noted", "id", j.id.String(), "error", err)
-	}
-	s.said(j.id, s.delivery(j).NakWithDelay(time.Second))
+	s.notStarted(j)
+	s.said(j.id, s.leave(j).NakWithDelay(time.Second))
 }
 
 // handBack gives a delivery back that nobody has looked at.
 func (s *server) handBack(m jetstream.Msg, delay time.Duration) {
 	j := &job{id: idOf(m.Subject()), msg: m}
-	err := error(nil)
-	if deliveries(m) > 1 {
+	s.notStarted(j)
+	s.said(j.id, m.NakWithDelay(delay))
+}
+
+// notStarted writes down that a delivery was no start. What is written down already stays if it can't be read.
+func (s *server) notStarted(j *job) {
+	var err error
+	if !j.known && deliveries(s.delivery(j)) > 1 {
 		err = s.readStarts(j)
 	}
 	if err == nil {
 		err = s.writeStarts(j, j.starts)
 	}
-	s.said(j.id, err)
-	s.said(j.id, m.NakWithDelay(delay))
+	if err != nil {
+		s.opts.Logger.Debug("gipcnats: that it was not started is not noted", "id", j.id.String(), "error", err)
+	}
 }
 
 // readStarts finds out how often a task was started. Of a task that was delivered before and has no record, the one delivery
-// was a start, as far as anybody knows.
+// was a start, as far as anybody knows. So it is of one whose record makes no sense: reading that again is of no use.
 func (s *server) readStarts(j *job) error {
-	m, err := latest(s.work, s.state, s.starts(j.id))
+	m, err := find(s.work, s.state, s.starts(j.id))
 	if err != nil {
 		return err
 	}
-	j.starts = 1
-	if m != nil {
-		if err := decode(gipc.CBOR[startsRecord]{}, m.Data, &j.record); err != nil {
-			return err
-		}
-		j.starts = j.record.Starts
+	j.known, j.starts = true, 1
+	if m == nil {
+		return nil
 	}
+	var record startsRecord
+	if err := decode(gipc.CBOR[startsRecord]{}, m.Data, &record); err != nil {
+		s.opts.Logger.Warn("gipcnats: a record of starts makes no sense", "task", s.name, "id", j.id.String(), "error", err)
+		return nil
+	}
+	j.starts, j.record = record.Starts, record
 	return nil
 }
 
@@ -283,8 +322,7 @@ func (s *server) writeStarts(j *job, starts int) error {
 	}
 	ctx, cancel := context.WithTimeout(s.work, answerTime)
 	defer cancel()
-	_, err = s.js.PublishMsg(ctx, &nats.Msg{Subject: s.starts(j.id), Data: b})
-	return err
+	return s.publishOnce(ctx, &nats.Msg{Subject: s.starts(j.id), Data: b})
 }
 
 // condemn puts a task that was started often enough among the dead letters. It returns the result for its Do.

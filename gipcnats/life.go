@@ -2,9 +2,12 @@ package gipcnats
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // signsOfLife tells the server three times in AckWait which tasks run here, so that they are not given to others.
@@ -16,20 +19,86 @@ func (s *server) signsOfLife(ctx context.Context) {
 	}
 }
 
+// shared makes a consumer that several take from, or takes the one that there is. It makes its AckWait longer, never shorter: each of
+// them sends signs of life three times in its own, which would come too late.
+func shared(ctx context.Context, stream jetstream.Stream, config jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	consumer, err := stream.Consumer(ctx, config.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		consumer, err = stream.CreateConsumer(ctx, config)
+		if errors.Is(err, jetstream.ErrConsumerExists) { // another one was faster, with other options
+			consumer, err = stream.Consumer(ctx, config.Durable)
+		}
+	}
+	if err != nil || consumer.CachedInfo().Config.AckWait >= config.AckWait {
+		return consumer, err
+	}
+	return stream.UpdateConsumer(ctx, config)
+}
+
+// keepAckWait looks now and then whether a consumer's AckWait is still long enough: two that make it longer at the same time may
+// overtake each other, and an administrator may make it shorter.
+func (b *broker) keepAckWait(ctx context.Context, stream jetstream.Stream, config jetstream.ConsumerConfig) {
+	for sleep(ctx, b.opts.AckWait/3) == nil {
+		attempt, cancel := context.WithTimeout(ctx, answerTime)
+		if _, err := shared(attempt, stream, config); err != nil {
+			b.opts.Logger.Debug("gipcnats: the consumer's AckWait is not known", "consumer", config.Durable, "error", err)
+		}
+		cancel()
+	}
+}
+
 // looking cancels tasks that nobody waits for any more: whose client is gone, or that are not in their stream any more,
 // because they were cancelled and the message that says so was lost, or because somebody else has finished them.
 func (s *server) looking(ctx context.Context) {
 	for sleep(ctx, s.opts.AckWait/3) == nil {
+		s.lookForClients(ctx)
 		for _, j := range s.all(s.opts.AckWait / 3) {
 			if s.leaseEnded(j.id.client, j.task.lease) {
 				j.cancel(errGone)
 				continue
 			}
-			if m, err := latest(ctx, s.tasks, s.task(s.kind, j.id)); err == nil && m == nil {
+			if m, err := find(ctx, s.tasks, s.task(s.kind, j.id)); err == nil && m == nil {
 				j.cancel(errGone)
 			}
 		}
 	}
+}
+
+const maxClients = 1 << 14 // more of them are noticed by their tasks only
+
+// lookForClients deletes the tasks that wait of clients that are gone. It looks at each client that has had a lease since this Serve is
+// there, not at each task: there may be a million of those. A client that was gone before is noticed when one of its tasks comes.
+func (s *server) lookForClients(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime) // for all of it: the rest has its turn next time
+	defer cancel()
+	leases := s.lease("*")
+	info, err := s.state.Info(ctx, jetstream.WithSubjectFilter(leases))
+	if err != nil {
+		return // the server is away, nobody can tell
+	}
+	for subject := range info.State.Subjects {
+		if len(s.clients) >= maxClients {
+			break
+		}
+		s.clients[strings.TrimPrefix(subject, strings.TrimSuffix(leases, "*"))] = true
+	}
+	for client := range s.clients {
+		if info.State.Subjects[s.lease(client)] == 0 && s.isForgotten(ctx, client) {
+			delete(s.clients, client)
+		}
+	}
+}
+
+// isForgotten says whether a client that has no lease has no tasks either. If it has, and is gone, they are deleted.
+func (s *server) isForgotten(ctx context.Context, client string) bool {
+	m, err := find(ctx, s.tasks, s.task(s.kind, id{client, "*"}))
+	if err != nil || m == nil {
+		return err == nil
+	}
+	if task, err := parseTask(m.Data); err == nil {
+		s.leaseEnded(client, task.lease)
+	}
+	return false
 }
 
 // all returns the tasks that have been here for so long.
@@ -45,8 +114,14 @@ func (s *server) all(age time.Duration) []*job {
 	return jobs
 }
 
-// cancelOne cancels a task that a client gives up. One that is not here may be on its way.
+const maxID = 64 // bytes of a task's id, in text
+
+// cancelOne cancels a task that a client gives up. One that is not here may be on its way. What is too long for an id comes from no
+// client, and would be kept.
 func (s *server) cancelOne(m *nats.Msg) {
+	if len(m.Data) > maxID {
+		return
+	}
 	id := idOf(string(m.Data))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,6 +134,7 @@ func (s *server) cancelOne(m *nats.Msg) {
 
 // lease is what this Serve knows of a client's.
 type lease struct {
+	asked   time.Time // when somebody last wanted to know
 	seen    time.Time // when it was there
 	missing time.Time // since when it is not; zero if it is
 	epoch   uint64    // the count of reconnects at that time
@@ -75,6 +151,7 @@ func (s *server) leaseEnded(client string, length time.Duration) bool {
 		l = &lease{}
 		s.leases[client] = l
 	}
+	l.asked = now
 	fresh := now.Sub(l.seen) < length/3
 	s.mu.Unlock()
 	if fresh {
@@ -82,6 +159,7 @@ func (s *server) leaseEnded(client string, length time.Duration) bool {
 	}
 	m, err := latest(s.work, s.state, s.lease(client))
 	if err != nil {
+		s.reopen(s.work, err)
 		return false
 	}
 	epoch := s.nc.Stats().Reconnects
@@ -89,7 +167,7 @@ func (s *server) leaseEnded(client string, length time.Duration) bool {
 	defer s.mu.Unlock()
 	switch {
 	case m != nil:
-		*l = lease{seen: now}
+		l.seen, l.missing = now, time.Time{}
 		return false
 	case l.missing.IsZero() || l.epoch != epoch:
 		l.missing, l.epoch = now, epoch
@@ -102,16 +180,20 @@ func (s *server) leaseEnded(client string, length time.Duration) bool {
 	return true
 }
 
-// forgetLeases keeps the table small. The caller holds the mutex.
+const fewLeases = 1024
+
+// forgetLeases keeps the table small: what nobody has asked about for longer than looking pauses belongs to no task here. It looks
+// through the table each time that this has doubled. The caller holds the mutex.
 func (s *server) forgetLeases(now time.Time) {
-	if len(s.leases) < 1024 {
+	if len(s.leases) < max(fewLeases, s.manyLeases) {
 		return
 	}
 	for client, l := range s.leases {
-		if l.missing.IsZero() && now.Sub(l.seen) > time.Minute {
+		if now.Sub(l.asked) > max(time.Minute, s.opts.AckWait) {
 			delete(s.leases, client)
 		}
 	}
+	s.manyLeases = 2 * len(s.leases)
 }
 
 // recent remembers ids for about age, some thousands at most.

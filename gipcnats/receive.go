@@ -35,6 +35,7 @@ func (c *client) receiveResults() error {
 		InactiveThreshold: 2 * c.opts.Lease, Replicas: c.opts.Replicas, MemoryStorage: c.opts.Memory,
 	})
 	if err != nil {
+		c.reopen(c.ctx, err)
 		return err
 	}
 	results, err := consumer.Messages(jetstream.PullMaxMessages(resultsAhead),
@@ -52,7 +53,8 @@ func (c *client) receiveResults() error {
 	}
 }
 
-// took gives a result to its Do. One that nobody waits for was sent twice, or too late.
+// took gives a result to its Do. One that nobody waits for was sent twice, or too late. The value of a large one has the name of its
+// task: it may be the one that Do is fetching.
 func (c *client) took(m jetstream.Msg) {
 	id := idOf(m.Subject())
 	r, err := parseResult(m.Data())
@@ -69,8 +71,7 @@ func (c *client) took(m jetstream.Msg) {
 func (c *client) renew() error {
 	ctx, cancel := context.WithTimeout(c.ctx, answerTime)
 	defer cancel()
-	_, err := c.js.PublishMsg(ctx, &nats.Msg{Subject: c.lease(c.id)}, jetstream.WithMsgTTL(c.opts.Lease))
-	return err
+	return c.publishOnce(ctx, &nats.Msg{Subject: c.lease(c.id)}, jetstream.WithMsgTTL(c.opts.Lease))
 }
 
 // keepLease renews the client's lease while it lives. What is not renewed ends by itself.
@@ -162,11 +163,11 @@ func (c *client) overdue() []uint64 {
 
 // isMissing says whether the server has neither a task nor its result.
 func (c *client) isMissing(id id) (bool, error) {
-	m, err := latest(c.ctx, c.tasks, c.task(c.kind, id))
+	m, err := find(c.ctx, c.tasks, c.task(c.kind, id))
 	if err != nil || m != nil {
 		return false, err
 	}
-	m, err = latest(c.ctx, c.results, c.result(id))
+	m, err = find(c.ctx, c.results, c.result(id))
 	return err == nil && m == nil, err
 }
 

@@ -7,10 +7,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-gipc/gipc"
-	"github.com/go-gipc/gipc/pool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/pool"
 )
 
 // Serve takes tasks from the queue and runs them on p, one for each task that p would start at once, until ctx ends. Then it
@@ -36,11 +37,11 @@ func Serve[A, R any](ctx context.Context, nc *nats.Conn, p *pool.Pool[A, R], opt
 		var s *server
 		s, err = newServer(ctx, nc, kindOfTask(p.Task(), o.Version), name, o)
 		if err == nil {
-			s.do = runner(p, o.MaxValue)
+			s.load = loader(p, o.MaxValue)
 			s.free = p.Available
-			s.stuck = func() bool {
+			s.has = func() int {
 				stats := p.Stats()
-				return stats.Running == 0 && stats.Waiting == 0
+				return stats.Running + stats.Waiting
 			}
 			err = s.serve()
 		}
@@ -59,15 +60,26 @@ type outcome struct {
 	cancelled bool
 }
 
-// runner returns what runs a task, given its encoded argument.
-func runner[A, R any](p *pool.Pool[A, R], maxValue int) func(ctx context.Context, arg []byte) outcome {
+// start runs a task on the Pool. It calls left as soon as the Pool has finished it.
+type start func(ctx context.Context, left func()) outcome
+
+// loader returns what decodes a task's argument, and returns how to start the task with it.
+func loader[A, R any](p *pool.Pool[A, R], maxValue int) func(arg []byte) (start, error) {
 	t := p.Task()
-	return func(ctx context.Context, arg []byte) outcome {
+	return func(arg []byte) (start, error) {
 		var a A
 		if err := decode(t.ArgCodec(), arg, &a); err != nil {
-			return outcome{result: resultOf(resultFailed, newFailure(err))}
+			return nil, err
 		}
-		value, err := p.Do(ctx, a)
+		return runner(p, a, maxValue), nil
+	}
+}
+
+func runner[A, R any](p *pool.Pool[A, R], arg A, maxValue int) start {
+	t := p.Task()
+	return func(ctx context.Context, left func()) outcome {
+		value, err := p.Do(ctx, arg)
+		left()
 		if err != nil {
 			return failed(ctx, err)
 		}
@@ -110,9 +122,9 @@ type server struct {
 	tasks jetstream.Stream
 	state jetstream.Stream
 
-	do    func(ctx context.Context, arg []byte) outcome
-	free  func() int  // how many tasks the Pool would start at once
-	stuck func() bool // the Pool has nothing to do: if none is free, its workers don't start
+	load func(arg []byte) (start, error)
+	free func() int // how many tasks the Pool would start at once
+	has  func() int // how many tasks wait or run on the Pool
 
 	ctx  context.Context // ends with Serve's, or for err: no more tasks are taken
 	stop context.CancelCauseFunc
@@ -121,16 +133,21 @@ type server struct {
 	wake chan struct{} // has room for one: look again how many tasks to pull
 	jobs sync.WaitGroup
 
+	clients map[string]bool // with a lease, or with tasks that wait. Owned by looking
+
 	mu        sync.Mutex
 	consumer  jetstream.Consumer          // nil: to be made
 	idle      []jetstream.MessagesContext // without a pull under way
 	pulling   int                         // pulls under way
-	preparing int                         // tasks that have come, and are not on the Pool yet
+	preparing int                         // tasks that have come, and were not given to the Pool yet
+	given     int                         // tasks that were given to the Pool, which may be about to take them, and have not left it
 	storing   int                         // tasks that have left the Pool, and are not settled yet
 	running   map[id]*job
 	finished  recent
 	cancelled recent
 	leases    map[string]*lease
+	// manyLeases is at how many leases they are looked through for those that nobody needs.
+	manyLeases int
 }
 
 func newServer(ctx context.Context, nc *nats.Conn, kind kindOf, name string, o Options) (*server, error) {
@@ -140,7 +157,7 @@ func newServer(ctx context.Context, nc *nats.Conn, kind kindOf, name string, o O
 	}
 	s := &server{
 		broker: b, kind: kind, name: name, wake: make(chan struct{}, 1), running: map[id]*job{}, leases: map[string]*lease{},
-		finished: recent{age: 2 * o.AckWait}, cancelled: recent{age: 2 * o.AckWait},
+		clients: map[string]bool{}, finished: recent{age: 2 * o.AckWait}, cancelled: recent{age: 2 * o.AckWait},
 	}
 	if err := s.open(ctx); err != nil {
 		return nil, err
@@ -189,6 +206,7 @@ func (s *server) serve() error {
 	for _, run := range []func(context.Context){s.signsOfLife, s.looking, s.sweeping} {
 		go run(s.work)
 	}
+	go s.keepAckWait(s.work, s.tasks, s.consumerConfig())
 	s.pull()
 	s.jobs.Wait()
 	if cause := context.Cause(s.ctx); errors.Is(cause, nats.ErrConnectionClosed) || errors.Is(cause, pool.ErrClosed) {
@@ -224,14 +242,15 @@ func (s *server) pull() {
 
 const maxStoring = 256 // results that wait to be stored, before no more tasks are taken
 
-// room says how many more pulls there should be, and counts them. If no worker can be started, one task at a time is taken:
-// the Pool tries again with it.
+// room says how many more pulls there should be, and counts them. A task that the Pool is about to take needs one of the slots that are
+// free. If no worker can be started, one task at a time is taken: the Pool tries again with it.
 func (s *server) room() int {
-	n, stuck := s.free(), s.stuck()
+	has := s.has() // before free: what the Pool takes in between counts twice for a moment, otherwise it would not count at all
+	n := s.free()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n -= s.pulling + s.preparing
-	if n <= 0 && stuck && s.pulling+s.preparing+len(s.running) == 0 {
+	n -= s.pulling + s.preparing + max(0, s.given-has)
+	if n <= 0 && has == 0 && s.pulling+s.preparing+len(s.running) == 0 {
 		n = 1
 	}
 	if s.storing > maxStoring {
@@ -324,15 +343,15 @@ func (s *server) iterator() (jetstream.MessagesContext, error) {
 	return consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 }
 
-// openConsumer makes the consumer that all Serves of the task share. Its end, long after the last of them, costs no task.
+// openConsumer opens the consumer that all Serves of the task share, and makes it and its stream if they are gone.
 func (s *server) openConsumer() (jetstream.Consumer, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, openTime)
 	defer cancel()
-	consumer, err := s.tasks.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: s.kind.print, FilterSubject: s.task(s.kind, id{"*", "*"}), AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: s.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1, InactiveThreshold: stateAge,
-		Replicas: s.opts.Replicas, MemoryStorage: s.opts.Memory,
-	})
+	consumer, err := shared(ctx, s.tasks, s.consumerConfig())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s.reopen(ctx, err)
+		consumer, err = shared(ctx, s.tasks, s.consumerConfig())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -340,4 +359,13 @@ func (s *server) openConsumer() (jetstream.Consumer, error) {
 	defer s.mu.Unlock()
 	s.consumer = consumer
 	return consumer, nil
+}
+
+// consumerConfig is that of the task's consumer. Its end, long after the last Serve, costs no task.
+func (s *server) consumerConfig() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable: s.kind.print, FilterSubject: s.task(s.kind, id{"*", "*"}), AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: s.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1, InactiveThreshold: stateAge,
+		Replicas: s.opts.Replicas, MemoryStorage: s.opts.Memory,
+	}
 }

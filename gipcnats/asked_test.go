@@ -1,0 +1,73 @@
+package gipcnats
+
+import (
+	"context"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc/internal/test"
+	"github.com/go-gipc/gipc/pool"
+)
+
+// lossy is a server whose answer to the first message that it stores gets lost. What becomes of the second try says next.
+type lossy struct {
+	jetstream.JetStream
+	tries int // one goroutine publishes
+	next  func() error
+}
+
+func (l *lossy) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	l.tries++
+	if l.tries > 1 {
+		return nil, l.next()
+	}
+	if _, err := l.JetStream.PublishMsg(ctx, m, opts...); err != nil {
+		return nil, err
+	}
+	return nil, nats.ErrTimeout
+}
+
+var full error = &jetstream.APIError{Code: 503, ErrorCode: storeFailed, Description: "maximum messages exceeded"}
+
+// A task that may be stored is cancelled when its Do ends without it, also where the server refuses to store it once more.
+func TestDoOfATaskThatMayBeStored(t *testing.T) {
+	t.Parallel()
+	url := startServer(t).url()
+	watcher := clientOf(t, url, calm())
+	for _, data := range [][]byte{nil, large(2 << 20)} {
+		c := clientOf(t, url, calm())
+		c.core.js = &lossy{JetStream: c.core.js, next: func() error { return full }}
+		_, err := c.Do(test.Context(t), deed{Data: data})
+		test.Is(t, err, pool.ErrQueueFull)
+		stored(t, watcher, 0)
+	}
+	test.Eventually(t, "nothing is left in the object store", func() bool { return objects(t, watcher.core.broker) == 0 })
+}
+
+// A Put that ends with the connection says that its message may be stored.
+func TestPutThatMayHaveStored(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	url := startServer(t).url()
+	w, r := writerOf(t, url, nil), readerOf(t, url, nil)
+	c := w.channel
+	c.js = &lossy{JetStream: c.js, next: func() error { c.nc.Close(); return nats.ErrConnectionClosed }}
+	data := large(2 << 20)
+	test.Is(t, w.Put(ctx, deed{Data: data}), nats.ErrConnectionClosed, ErrUncertain)
+	v, err := r.Get(ctx)
+	test.Check(t, err)
+	test.Bytes(t, v.Data, data)
+}
+
+// A Put whose message the server refuses knows that it is not stored.
+func TestPutThatIsRefused(t *testing.T) {
+	t.Parallel()
+	w := writerOf(t, startServer(t).url(), nil)
+	refusal := &jetstream.APIError{Code: 400, Description: "no"}
+	w.channel.js = &lossy{JetStream: w.channel.js, tries: 1, next: func() error { return refusal }}
+	err := w.Put(test.Context(t), deed{})
+	test.Is(t, err, refusal)
+	test.IsNot(t, err, ErrUncertain)
+}
