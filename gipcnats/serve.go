@@ -36,6 +36,9 @@ func Serve[A, R any](ctx context.Context, nc *nats.Conn, p *pool.Pool[A, R], opt
 	if err == nil {
 		var s *server
 		s, err = newServer(ctx, nc, kindOfTask(p.Task(), o.Version), name, o)
+		if err != nil && errors.Is(err, ctx.Err()) {
+			return nil // it has taken nothing
+		}
 		if err == nil {
 			s.load = loader(p, o.MaxValue)
 			s.free = p.Available

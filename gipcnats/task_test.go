@@ -29,6 +29,24 @@ func TestDo(t *testing.T) {
 	empty(t, c)
 }
 
+func TestServeWhoseCtxHasEnded(t *testing.T) {
+	t.Parallel()
+	nc := connect(t, startServer(t).url())
+	p, err := pool.New(obey, nil)
+	test.Check(t, err)
+	defer func() { test.Check(t, p.Close()) }()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	test.Check(t, Serve(ctx, nc, p, nil))
+}
+
+func TestClientClosesAgain(t *testing.T) {
+	t.Parallel()
+	c := clientOf(t, startServer(t).url(), nil)
+	test.Check(t, c.Close())
+	test.Check(t, c.Close())
+}
+
 // empty fails the test unless the client has left nothing on the server.
 func empty(t testing.TB, c *Client[deed, done]) {
 	t.Helper()
