@@ -36,7 +36,7 @@ func Serve[A, R any](ctx context.Context, nc *nats.Conn, p *pool.Pool[A, R], opt
 	if err == nil {
 		var s *server
 		s, err = newServer(ctx, nc, kindOfTask(p.Task(), o.Version), name, o)
-		if err != nil && errors.Is(err, ctx.Err()) {
+		if err != nil && ctx.Err() != nil {
 			return nil // it has taken nothing
 		}
 		if err == nil {
