@@ -78,7 +78,8 @@ type Options struct {
 	// are dropped and counted in Event.Dropped.
 	OnEvent func(Event)
 
-	// OnTask is called at the end of each task, on the goroutine of its Do, before Do returns. It is for metrics.
+	// OnTask is called at the end of each task, on the goroutine of its Do, before Do returns, or of the loop over All or Unordered.
+	// Tasks of a loop that was left are not told. It is for metrics.
 	OnTask func(TaskInfo)
 
 	// Logger gets each event, those of lost workers as warnings, the others for debugging. The workers' own logs go there too.

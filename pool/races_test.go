@@ -29,7 +29,7 @@ func closeWhen(p *core, reached func() bool) <-chan struct{} {
 func TestCloseWhileATaskIsToRunAgain(t *testing.T) {
 	p := newTestPool(t, Options{Max: 1, Retries: 1})
 	closeWhen(p.core, func() bool {
-		return p.core.stats.Lost == 1 && !slices.ContainsFunc(p.core.workers, func(w *worker) bool { return len(w.calls) > 0 })
+		return p.core.lastID == 1 && p.core.stats.Lost == 1 && !slices.ContainsFunc(p.core.workers, func(w *worker) bool { return len(w.calls) > 0 })
 	})
 	_, err := p.Do(test.Context(t), deed{Do: "kill"})
 	as[*WorkerError](t, err)

@@ -65,16 +65,18 @@ func main() {
 	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
 	table, done, total := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0), 0, Count{}
 	fmt.Fprintln(table, "LINES\tWORDS\tBYTES\tSHA-256\tFILE")
-	for r := range workers.Unordered(context.Background(), files) {
-		if r.Err != nil {
-			log.Printf("not counted: %q: %v", r.Arg.Path, r.Err)
-			if exit := new(gipc.ExitError); errors.As(r.Err, &exit) {
+	at := 0 // results come in the order of the paths
+	for c, err := range workers.All(context.Background(), files) {
+		path := paths[at]
+		at++
+		if err != nil {
+			log.Printf("not counted: %q: %v", path, err)
+			if exit := new(gipc.ExitError); errors.As(err, &exit) {
 				log.Printf("%s", exit.Stack)
 			}
 			continue
 		}
-		c := r.Value
-		fmt.Fprintf(table, "%d\t%d\t%d\t%x\t%q\n", c.Lines, c.Words, c.Bytes, c.SHA256, r.Arg.Path)
+		fmt.Fprintf(table, "%d\t%d\t%d\t%x\t%q\n", c.Lines, c.Words, c.Bytes, c.SHA256, path)
 		total.Lines, total.Words, total.Bytes, done = total.Lines+c.Lines, total.Words+c.Words, total.Bytes+c.Bytes, done+1
 		if terminal {
 			fmt.Fprintf(os.Stderr, "%d of %d files\r", done, len(paths))
