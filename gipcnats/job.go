@@ -161,7 +161,7 @@ func (s *server) prepare(j *job) *outcome {
 			return &outcome{back: err}
 		}
 		if j.starts >= s.opts.MaxStarts {
-			return &outcome{result: s.condemn(j, j.starts)}
+			return s.condemn(j, j.starts)
 		}
 		if err := s.writeStarts(j, j.starts+1); err != nil {
 			return &outcome{back: err}
@@ -208,28 +208,34 @@ func (s *server) settle(j *job, o *outcome) {
 			s.said(j.id, s.leave(j).Nak())
 			return
 		}
-		o = &outcome{result: s.condemn(j, starts)}
+		j.starts = starts
+		o = s.condemn(j, starts)
 	}
 	switch {
 	case o.back != nil:
 		s.refuse(j, o.back)
 	case o.cancelled && s.work.Err() != nil: // the connection is closed: another Serve gets it
 	case o.cancelled:
-		s.finish(j)
+		s.finish(j, "")
 	case o.result != nil:
 		if err := s.store(j, o.result); err != nil {
 			s.opts.Logger.Error("gipcnats: a result is not stored, its task runs again", "task", s.name, "id", j.id.String(), "error", err)
 			s.said(j.id, s.leave(j).NakWithDelay(s.opts.AckWait))
 			return
 		}
-		s.finish(j)
+		s.finish(j, o.condemned)
 	}
 }
 
-// finish acknowledges a task that has a result, or needs none, and deletes what belongs to it.
-func (s *server) finish(j *job) {
+// finish acknowledges a task that has a result, or needs none, and deletes what belongs to it. The server tells whoever watches it
+// of one that is condemned.
+func (s *server) finish(j *job, condemned string) {
 	m := s.delivery(j)
-	s.said(j.id, m.Ack())
+	if condemned == "" {
+		s.said(j.id, m.Ack())
+	} else {
+		s.said(j.id, m.TermWithReason(condemned))
+	}
 	s.mu.Lock()
 	s.finished.add(j.id)
 	s.mu.Unlock()
@@ -325,8 +331,8 @@ func (s *server) writeStarts(j *job, starts int) error {
 	return s.publishOnce(ctx, &nats.Msg{Subject: s.starts(j.id), Data: b})
 }
 
-// condemn puts a task that was started often enough among the dead letters. It returns the result for its Do.
-func (s *server) condemn(j *job, starts int) []byte {
+// condemn puts a task that was started often enough among the dead letters. Where that fails, the task goes back until it works.
+func (s *server) condemn(j *job, starts int) *outcome {
 	failure := lostMachines(s.name, starts)
 	if j.record.Last != nil {
 		failure = *j.record.Last
@@ -348,8 +354,9 @@ func (s *server) condemn(j *job, starts int) []byte {
 	}
 	if err != nil {
 		s.opts.Logger.Error("gipcnats: a dead letter is not stored", "task", s.name, "id", j.id.String(), "error", err)
+		return &outcome{back: err}
 	}
-	return resultOf(resultWorker, failure)
+	return &outcome{result: resultOf(resultWorker, failure), condemned: oneLine(reason)}
 }
 
 // oneLine makes a header's value of any text.

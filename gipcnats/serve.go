@@ -55,9 +55,10 @@ func Serve[A, R any](ctx context.Context, nc *nats.Conn, p *pool.Pool[A, R], opt
 	return nil
 }
 
-// outcome is what became of a task on the Pool. One field is set.
+// outcome is what became of a task on the Pool. One field is set, but for condemned, which stands beside result.
 type outcome struct {
 	result    []byte            // a message for its Do
+	condemned string            // why it is among the dead letters
 	worker    *pool.WorkerError // its worker died
 	back      error             // it was not started, and why
 	cancelled bool

@@ -94,41 +94,6 @@ func TestErrorsOfTasks(t *testing.T) {
 	empty(t, c)
 }
 
-// A task that kills each worker is started as often as the options say, becomes a dead letter, and its Do gets how the worker
-// died.
-func TestPoison(t *testing.T) {
-	t.Parallel()
-	ctx := test.Context(t)
-	url := startServer(t).url()
-	o := quick()
-	o.MaxStarts = 3
-	serving(t, url, o, &pool.Options{Max: 2})
-	c := clientOf(t, url, o)
-	path := filepath.Join(t.TempDir(), "starts")
-	_, err := c.Do(ctx, deed{Do: "panic", Path: path})
-	var worker *pool.WorkerError
-	if !errors.As(err, &worker) || worker.Starts != 3 || worker.Exit.Panic != "as told" {
-		t.Fatalf("got %v", err)
-	}
-	test.Equal(t, len(lines(t, path)), 3)
-	empty(t, c)
-
-	dead, err := c.core.openDead(ctx)
-	test.Check(t, err)
-	letter, err := latest(ctx, dead, c.core.dead(c.core.kind, id{c.core.id, "*"}))
-	test.Check(t, err)
-	test.Equal(t, letter.Header.Get("Gipc-Task"), "obey me")
-	test.Equal(t, letter.Header.Get("Gipc-Starts"), "3")
-	if letter.Header.Get("Gipc-Reason") == "" {
-		t.Error("a dead letter without a reason")
-	}
-	m, err := parseTask(letter.Data)
-	test.Check(t, err)
-	var d deed
-	test.Check(t, decode(obey.ArgCodec(), m.arg, &d))
-	test.Equal(t, d.Path, path)
-}
-
 func TestAllKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	url := startServer(t).url()
