@@ -20,15 +20,16 @@ const benchWorkers = 2 // and as many tasks at once in each as make the queue th
 const perRound = 1024 // tasks
 
 // BenchmarkTasks is what docs/nats.md has figures of: an empty task through a Client, a Serve and a worker process, beside
-// nats.go's request and reply, and beside a work queue written by hand, whose results go through a stream as well. In each
+// nats.go's request and reply, and beside a work queue written by hand, whose results go through a stream as well. The pool runs
+// its tasks once in worker processes, and once in this one, where the by-hand queue's are. In each
 // round all of them have their turn, so that what else the machine does concerns all. It reports medians of the rounds, and
 // of the ratios within a round.
 func BenchmarkTasks(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprint(callers, " callers"), func(b *testing.B) {
-			rivals := []func() error{bareRequest(b), bareQueue(b), gipcTask(b)}
+			rivals := []func() error{bareRequest(b), bareQueue(b), gipcTask(b, false), gipcTask(b, true)}
 			rates := make([][]float64, len(rivals))
-			var ofQueue []float64
+			var ofQueue, ofQueueInProcess []float64
 			for _, do := range rivals {
 				round(b, callers, do) // the first time is another one
 			}
@@ -38,11 +39,13 @@ func BenchmarkTasks(b *testing.B) {
 				}
 				n := len(ofQueue)
 				ofQueue = append(ofQueue, rates[2][n]/rates[1][n])
+				ofQueueInProcess = append(ofQueueInProcess, rates[3][n]/rates[1][n])
 			}
-			for i, name := range []string{"request/s", "queue/s", "gipcnats/s"} {
+			for i, name := range []string{"request/s", "queue/s", "gipcnats/s", "in-process/s"} {
 				b.ReportMetric(median(rates[i]), name)
 			}
 			b.ReportMetric(median(ofQueue), "gipcnats/queue")
+			b.ReportMetric(median(ofQueueInProcess), "in-process/queue")
 		})
 	}
 }
@@ -69,9 +72,9 @@ func round(b *testing.B, callers int, do func() error) float64 {
 	return perRound / time.Since(start).Seconds()
 }
 
-func gipcTask(b *testing.B) func() error {
+func gipcTask(b *testing.B, inProcess bool) func() error {
 	url := startServer(b).url()
-	serving(b, url, nil, &pool.Options{Max: benchWorkers, PerWorker: 32})
+	serving(b, url, nil, &pool.Options{Max: benchWorkers, PerWorker: 32, InProcess: inProcess})
 	c := clientOf(b, url, nil)
 	return func() error {
 		_, err := c.Do(context.Background(), deed{N: 1})
