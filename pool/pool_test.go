@@ -107,9 +107,10 @@ func awaitText(t testing.TB, path string) (text string) {
 	return read(t, path)
 }
 
+// remove deletes a file. On Windows that fails while a worker looks whether it is there.
 func remove(t testing.TB, path string) {
 	t.Helper()
-	test.Check(t, os.Remove(path))
+	test.Eventually(t, "the file can be removed", func() bool { return os.Remove(path) == nil })
 }
 
 // One Logger gets what the pool reports, and what its workers log.
