@@ -135,11 +135,11 @@ func (in *Inbound) Done(n int) {
 func (in *Inbound) receive(ctx context.Context, dst *[]byte) ([]byte, error) {
 	for empty := 0; ; {
 		if in.hasUnread.Load() {
-			payload, err := in.takeUnread(ctx)
-			if payload != nil {
+			payload, there, err := in.takeUnread(ctx)
+			if there {
 				in.keepBody()
 			}
-			if payload != nil || err != nil {
+			if there || err != nil {
 				return payload, err
 			}
 		}

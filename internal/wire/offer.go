@@ -96,23 +96,23 @@ func (o *Offers) ending() bool {
 	}
 }
 
-// takeUnread returns the first message that was given back, if there is any, else nil.
-func (in *Inbound) takeUnread(ctx context.Context) ([]byte, error) {
+// takeUnread returns the first message that was given back, if there is any.
+func (in *Inbound) takeUnread(ctx context.Context) (payload []byte, there bool, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for slices.ContainsFunc(in.offers, (*Offers).ending) {
 		if err := in.waitAnswer(ctx); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	if len(in.unread) == 0 {
-		return nil, nil
+		return nil, false, nil
 	}
 	first := in.unread[0]
 	in.unread = slices.Delete(in.unread, 0, 1)
 	in.hasUnread.Store(len(in.unread)+len(in.offers) > 0)
 	in.seq = first.seq
-	return first.payload, nil
+	return first.payload, true, nil
 }
 
 // waitAnswer unlocks mu, waits until an offer has ended, and locks mu again.
