@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // Job is the type of that name in docs/protocol.md.
@@ -166,7 +167,7 @@ func checkVector[T any](t *testing.T, v vector) {
 
 	var values []T
 	pieces := []int{1, 3, 5, 1 << 20} // bytes that one read of the stream returns at most
-	if testing.Short() && len(v.stream) > 1<<12 {
+	if test.UnderQEMU() && len(v.stream) > 1<<12 {
 		pieces = []int{1001, 1 << 20} // a goroutine for each piece takes long in emulation
 	}
 	for _, size := range pieces {

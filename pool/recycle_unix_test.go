@@ -12,7 +12,7 @@ import (
 )
 
 // Workers are replaced, for every reason, while 64 goroutines keep the pool busy: no task is refused or lost, and none waits for a
-// fresh worker, although that takes long to start.
+// fresh worker, whose start is held up here.
 func TestRecyclingUnderLoad(t *testing.T) {
 	for name, o := range map[string]Options{
 		"count":   {MaxTasks: 200},
@@ -22,45 +22,45 @@ func TestRecyclingUnderLoad(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var mu sync.Mutex
-			var longest time.Duration
+			ctx := test.Context(t)
+			opening, release := slowStart(t)
+			release()
 			o.Max, o.Min = 2, 2
-			o.OnTask = func(i TaskInfo) {
-				mu.Lock()
-				defer mu.Unlock()
-				longest = max(longest, i.Waited)
+			p := newOpened(t, opening, o)
+			test.Check(t, p.WaitReady(ctx))
+			announce(opening.Holds)
+			busy, stop := context.WithCancel(ctx)
+			load := test.Started(func() bool { tasks(t, p, func(int) bool { return busy.Err() == nil }); return true })
+			defer func() { stop(); <-load }()
+
+			starts, replaced := size(opening.Starts), p.Stats().Replaced
+			var replacing <-chan error
+			if name == "Replace" {
+				replacing = test.Started(func() error { return p.Replace(ctx) })
 			}
-			p := newOpened(t, opening{Takes: slowOpen}, o)
-			recycleUnderLoad(t, p, name == "Replace")
-			if longest > slowOpen {
-				t.Errorf("a task waited %v, longer than a worker takes to start", longest)
+			test.Eventually(t, "a successor starts", func() bool { return size(opening.Starts) > starts })
+			tasks(t, p, func(n int) bool { return n < 5 }) // all of them while it is held up
+			remove(t, opening.Holds)
+			test.Eventually(t, "two are replaced", func() bool { return p.Stats().Replaced >= replaced+2 })
+			if replacing != nil {
+				test.Check(t, <-replacing)
 			}
 			test.Equal(t, int(p.Stats().Lost), 0)
 		})
 	}
 }
 
-// slowOpen is how long a worker takes to start: much longer than any task waits on a machine that is busy.
-const slowOpen = 2 * time.Second
-
-// recycleUnderLoad keeps a pool busy until two of its workers have been replaced.
-func recycleUnderLoad(t *testing.T, p *Pool[string, string], replace bool) {
-	ctx, over := context.WithCancel(test.Context(t))
+// tasks has 64 goroutines do tasks, one after the other while more says so of their number.
+func tasks(t *testing.T, p *Pool[string, string], more func(n int) bool) {
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer over()
-	test.Check(t, p.WaitReady(ctx))
 	for range 64 {
 		wg.Go(func() {
-			for ctx.Err() == nil {
+			for n := 0; more(n); n++ {
 				if got, err := p.Do(context.Background(), "x"); err != nil || got != "x" {
 					t.Error(got, err)
 				}
 			}
 		})
 	}
-	if replace {
-		test.Check(t, p.Replace(ctx))
-	}
-	test.Eventually(t, "two are replaced", func() bool { return p.Stats().Replaced >= 2 })
+	wg.Wait()
 }

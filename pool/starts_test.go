@@ -16,10 +16,9 @@ import (
 
 // opening says what the function that RegisterWith got does.
 type opening struct {
-	Starts string        // a file that gets a line a start
-	Fails  string        // open fails while this file exists
-	Holds  string        // open does not return while this file exists
-	Takes  time.Duration // open does not return for so long
+	Starts string // a file that gets a line a start
+	Fails  string // open fails while this file exists
+	Holds  string // open does not return while this file exists
 	Hangs  bool
 	Every  int    // each start whose number it divides crashes
 	Ends   string // a file that gets what Cleanup did
@@ -38,7 +37,6 @@ var opened = RegisterWith("opened", func(ctx context.Context, o opening) (func(c
 	for o.Holds != "" && exists(o.Holds) {
 		time.Sleep(time.Millisecond)
 	}
-	time.Sleep(o.Takes)
 	if o.Hangs {
 		<-ctx.Done()
 		return nil, ctx.Err()

@@ -55,8 +55,8 @@ func (g *growth) add(s *streamSink, bytes int) {
 	}
 }
 
-// Shrink gives back the room of a pipe that has grown and is empty. It is for the reading end, which may stay open: the pipe of a
-// closed sink lives as long, with the room that its unread bytes had needed.
+// Shrink gives back the room that a pipe has grown by, unless it is in use. A sink does so when it is closed. What is unread then keeps
+// the room, so that the reading end, which may stay open, does it again at its end.
 func Shrink(pipe any) { fd.ShrinkPipe(pipe, capacities[0]) }
 
 // release gives the room back, for good.

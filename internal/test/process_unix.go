@@ -77,13 +77,13 @@ func Stranger() *exec.Cmd { return exec.Command("sleep", "1000") }
 // SkipUnderQEMU skips a test that qemu-user breaks.
 func SkipUnderQEMU(t testing.TB, reason string) {
 	t.Helper()
-	if underQEMU() {
+	if UnderQEMU() {
 		t.Skip("under qemu: " + reason)
 	}
 }
 
-// underQEMU says whether qemu-user emulates this process: then /proc/self/exe is qemu for stat, and the program for open.
-func underQEMU() bool {
+// UnderQEMU says whether qemu-user emulates this process: then /proc/self/exe is qemu for stat, and the program for open.
+func UnderQEMU() bool {
 	f, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return false // not Linux

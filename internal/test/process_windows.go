@@ -57,4 +57,5 @@ func AsStranger(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, plainEnv+"=1") }
 // SkipUnderQEMU skips nothing.
 func SkipUnderQEMU(testing.TB, string) {}
 
-func underQEMU() bool { return false }
+// UnderQEMU is false.
+func UnderQEMU() bool { return false }

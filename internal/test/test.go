@@ -21,7 +21,7 @@ import (
 var Patience = patience()
 
 func patience() time.Duration {
-	if underQEMU() {
+	if UnderQEMU() {
 		return 10 * time.Minute
 	}
 	return time.Minute

@@ -107,7 +107,7 @@ func ResumeInboundOver(closer io.Closer, src stream.Source, s State) *Inbound {
 func (in *Inbound) resume(s State) *Inbound {
 	for _, payload := range s.GivenBack {
 		in.taken++
-		in.unread = append(in.unread, unread{in.taken, append([]byte{}, payload...)}) // one of no bytes isn't nil
+		in.unread = append(in.unread, unread{in.taken, payload})
 	}
 	in.hasUnread.Store(len(in.unread) > 0)
 	in.skip = s.Skip
