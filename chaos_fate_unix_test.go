@@ -39,6 +39,7 @@ func (p *chaosProcess) handOn(ctx context.Context, rng *rand.Rand, a chaosArgs) 
 			return false, err
 		}
 		defer restore()
+		p.ledger.note("few descriptors")
 	}
 	err = p.spawn(ctx, rng, a)
 	switch {
@@ -89,7 +90,7 @@ func (p *chaosProcess) spawn(ctx context.Context, rng *rand.Rand, a chaosArgs) e
 	}
 	p.children.Go(func() error {
 		defer cancel()
-		suffer(child, fate, delay, rand.New(rand.NewPCG(a.Seed, 0)))
+		p.noteIf(suffer(child, fate, delay, rand.New(rand.NewPCG(a.Seed, 0))) && fate != "", "fate "+fate)
 		err := child.Wait(context.Background())
 		if err == nil {
 			p.ledger.finished[a.ID].Store(true)
@@ -131,13 +132,13 @@ func (p *chaosProcess) start(ctx context.Context, a chaosArgs) (_ *Process, err 
 	return child, err
 }
 
-// suffer does to a child what its fate is.
-func suffer(child *Process, fate string, delay time.Duration, rng *rand.Rand) {
+// suffer does to a child what its fate is, unless it has ended before.
+func suffer(child *Process, fate string, delay time.Duration, rng *rand.Rand) (suffered bool) {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-child.Done():
-		return
+		return false
 	case <-timer.C:
 	}
 	switch fate { // the errors say that it has ended
@@ -157,6 +158,7 @@ func suffer(child *Process, fate string, delay time.Duration, rng *rand.Rand) {
 	case "Stop":
 		_ = child.Stop(context.Background())
 	}
+	return true
 }
 
 // explains says whether a child may have ended so. It may have ended well before its plan or its fate came.

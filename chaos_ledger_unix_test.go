@@ -5,6 +5,7 @@ package gipc
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"unsafe"
@@ -25,6 +26,7 @@ const (
 type chaosLedger struct {
 	finished [chaosNodes]atomic.Bool // it has done all it had to
 	links    [chaosLinks]chaosEntry
+	suffered [len(chaosFaults)]atomic.Int64 // how often each
 }
 
 // chaosEntry is what is known of a link.
@@ -45,6 +47,17 @@ const (
 	endCut                    // the Reader got io.ErrUnexpectedEOF, the Writer ErrPeerClosed
 	endEarly                  // it was closed here, in the middle
 )
+
+// chaosFaults are what is counted.
+var chaosFaults = [...]string{
+	"plan error", "plan panic", "plan exit", "plan die", "plan memory",
+	"fate suspend", "fate Kill", "fate SIGKILL", "fate Terminate", "fate Stop", "fate cancel",
+	"few descriptors", "Reader closed early", "Writer closed early", "Reader handed on", "Writer handed on", "call cancelled",
+	"message",
+}
+
+// note counts a fault.
+func (l *chaosLedger) note(fault string) { l.suffered[slices.Index(chaosFaults[:], fault)].Add(1) }
 
 // newChaosLedger makes a ledger in a file.
 func newChaosLedger(t *testing.T) (*chaosLedger, *os.File) {

@@ -100,6 +100,7 @@ func (p *chaosProcess) serve(ctx context.Context) error {
 		err = childErr
 	}
 	if err == nil && p.Plan == "error" {
+		p.ledger.note("plan error")
 		return errors.New("planned error")
 	}
 	return err
@@ -113,12 +114,14 @@ func (p *chaosProcess) read(ctx context.Context, in *chaosIn, rng *rand.Rand) er
 	for count := 0; ; {
 		if handAt >= 0 && count >= handAt {
 			if handed, err := p.handOn(ctx, rng, chaosArgs{In: []chaosIn{*in}}); handed || err != nil {
+				p.noteIf(handed, "Reader handed on")
 				return err
 			}
 			handAt = -1
 		}
 		if closeAt >= 0 && count >= closeAt {
 			entry.in.Store(uint32(endEarly))
+			p.ledger.note("Reader closed early")
 			return in.close()
 		}
 		n, err := p.getSome(ctx, in, used, rng)
@@ -127,6 +130,7 @@ func (p *chaosProcess) read(ctx context.Context, in *chaosIn, rng *rand.Rand) er
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == nil || isOfCtx(err):
+			p.noteIf(err != nil, "call cancelled")
 		case err == io.EOF && !in.all():
 			return fmt.Errorf("link %d: io.EOF at %v of %d messages", in.Link.ID, in.At, in.Link.N)
 		case err == io.EOF:
@@ -150,6 +154,7 @@ func (p *chaosProcess) getSome(ctx context.Context, in *chaosIn, used *chaosMess
 		if err == nil {
 			n++
 			p.ledger.links[in.Link.ID].received.Add(1)
+			p.ledger.note("message")
 			err = p.step()
 		}
 		return err
@@ -211,12 +216,14 @@ func (p *chaosProcess) write(ctx context.Context, out *chaosOut, rng *rand.Rand)
 				if lane == 0 && handAt >= 0 && out.At[0] >= handAt {
 					handed, err = p.handOn(ctx, rng, chaosArgs{Out: []chaosOut{*out}})
 					if handed || err != nil {
+						p.noteIf(handed, "Writer handed on")
 						return err
 					}
 					handAt = -1
 				}
 				if lane == 0 && closeAt >= 0 && out.At[0] >= closeAt {
 					entry.out.Store(uint32(endEarly))
+					p.ledger.note("Writer closed early")
 					return out.end().CloseNow()
 				}
 				if err := p.putSome(ctx, out, lane, rng); err != nil {
@@ -292,6 +299,7 @@ func (p *chaosProcess) putSome(ctx context.Context, out *chaosOut, lane int, rng
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case isOfCtx(err):
+		p.ledger.note("call cancelled")
 		err = nil
 	}
 	return errors.Join(err, p.step())
@@ -313,6 +321,12 @@ func (p *chaosProcess) sendChan(ctx context.Context, out *chaosOut, lane int, rn
 	}
 	close(msgs)
 	return <-errs
+}
+
+func (p *chaosProcess) noteIf(is bool, fault string) {
+	if is {
+		p.ledger.note(fault)
+	}
 }
 
 // someTime returns one of n times, but -1 in all but one of so many cases.
@@ -338,9 +352,10 @@ func isOfCtx(err error) bool {
 
 // step counts a message, and ends this process if that is planned.
 func (p *chaosProcess) step() error {
-	if p.Plan == "" || p.messages.Add(1) != int64(p.After) {
+	if p.Plan == "" || p.Plan == "error" || p.messages.Add(1) != int64(p.After) {
 		return nil
 	}
+	p.ledger.note("plan " + p.Plan)
 	switch p.Plan {
 	case "panic":
 		panic("planned panic")

@@ -6,8 +6,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,29 +30,35 @@ var (
 )
 
 func TestChaos(t *testing.T) {
-	before, goroutines := test.OpenDescriptors(t), runtime.NumGoroutine()
+	before, goroutines, threads := test.OpenDescriptors(t), runtime.NumGoroutine(), threadsMade()
 	limit := *chaosTime
 	if testing.Short() {
 		limit /= 4
 	}
-	rounds := 0
+	rounds, suffered := 0, map[string]int64{}
 	for end := time.Now().Add(limit); time.Now().Before(end) && !t.Failed(); rounds++ {
 		seed := *chaosSeed
 		if seed == 0 {
 			seed = rand.Uint64()
 		}
-		playChaos(t, seed)
+		playChaos(t, seed, suffered)
 	}
 	t.Logf("%d rounds", rounds)
+	for _, fault := range slices.Sorted(maps.Keys(suffered)) {
+		t.Logf("%s: %d", fault, suffered[fault])
+	}
 	test.Equal(t, test.OpenDescriptors(t), before)
 	test.Eventually(t, "all goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	if more := threadsMade() - threads; more > 20 {
+		t.Errorf("%d more threads", more)
+	}
 	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
 		t.Errorf("there is a child left: %v, %v", pid, err)
 	}
 }
 
-// playChaos plays one round, in which this process is the first of the tree.
-func playChaos(t *testing.T, seed uint64) {
+// playChaos plays one round, in which this process is the first of the tree. It adds up what its processes suffered.
+func playChaos(t *testing.T, seed uint64, suffered map[string]int64) {
 	name := fmt.Sprintf("-chaos.seed=%d", seed)
 	timer := time.AfterFunc(test.Patience, func() {
 		stacks := make([]byte, 1<<20)
@@ -84,6 +92,9 @@ func playChaos(t *testing.T, seed uint64) {
 		if problem := ledger.check(link); problem != "" {
 			t.Errorf("%s: link %+v: %s", name, link, problem)
 		}
+	}
+	for i, fault := range chaosFaults {
+		suffered[fault] += ledger.suffered[i].Load()
 	}
 }
 

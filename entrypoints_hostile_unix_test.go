@@ -124,15 +124,16 @@ func init() {
 		os.Exit(3)
 		return nil
 	})
-	// A process that has left the group, as daemons do, and holds all that it can.
+	// A daemon, made as daemons are: a session of its own, and a second fork, whose parent ends. It holds all that it can.
 	addDeed("daemon", func(ctx context.Context, a deedArgs) error {
-		cmd := exec.Command("sleep", "1000")
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd := exec.Command("sh", "-c", "sleep 1000 >&3 3>&- & echo $!")
+		cmd.ExtraFiles, cmd.Stderr = []*os.File{os.Stdout}, os.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		if err := cmd.Start(); err != nil {
+		pid, err := cmd.Output()
+		if err != nil {
 			return err
 		}
-		return a.Out.Put(ctx, fmt.Sprint(cmd.Process.Pid))
+		return a.Out.Put(ctx, strings.TrimSpace(string(pid)))
 	})
 	addDeed("exhaust memory", func(context.Context, deedArgs) error { return exhaustMemory() })
 	// Never lets a channel's reader have the rest.

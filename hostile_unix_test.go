@@ -21,8 +21,7 @@ import (
 )
 
 // A child may have been taken over. Whatever it does, it costs its parent neither much memory nor much time, and its end is
-// a typed error. Some of what it may do is tested elsewhere: TestChildThatBreaksTheProtocolIsKilled, TestStopEndsASuspendedChild,
-// TestKillEndsALeaderThatLeftItsGroup, TestChildOfAnotherBuildRefuses, TestHostileMessages.
+// a typed error. What it may do to a channel, TestHostileMessages and TestHostileChildScribblesOverSharedMemory have.
 
 var hostileFlood = flag.Int("hostile.flood", 64<<20, "how many bytes of stderr and on its crash pipe a hostile child writes")
 
@@ -166,6 +165,44 @@ func TestHostileChildThatLivesOnIsStopped(t *testing.T) {
 				var exit *ExitError
 				if !errors.As(err, &exit) || exit.Signal != syscall.SIGTERM || !strings.Contains(err.Error(), "did not stop within 300ms") {
 					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// A child that can't be understood, or that no signal but one ends, is killed.
+func TestHostileChildIsKilled(t *testing.T) {
+	ctx := test.Context(t)
+	for name, c := range map[string]struct {
+		args deedArgs
+		stop bool   // it lives on until it is stopped
+		text string // in the error
+	}{
+		"rubbish on the control channel":    {deedArgs{Do: "break protocol", Text: "\xff\xff"}, false, "control channel"},
+		"too much on the control channel":   {deedArgs{Do: "break protocol", Text: strings.Repeat("x", 2*maxReport)}, false, "control channel"},
+		"leaves its group, and lives on":    {deedArgs{Do: "leave group"}, true, "did not stop within"},
+		"ignores SIGTERM, and stands still": {deedArgs{Do: "ignore SIGTERM"}, true, "did not stop within"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			costsLittle(t, func() {
+				r, w := stringPipe(t)
+				c.args.Out = w
+				p := spawnIt(t, entryDeed, c.args, &SpawnOptions{Grace: 400 * time.Millisecond})
+				if c.stop {
+					test.Equal(t, get(t, ctx, r), "up")
+				}
+				if strings.HasSuffix(name, "stands still") {
+					suspend(t, p)
+				}
+				wait := p.Wait
+				if c.stop {
+					wait = p.Stop
+				}
+				end := wait(ctx)
+				var exit *ExitError
+				if !errors.As(end, &exit) || exit.Signal != syscall.SIGKILL || !strings.Contains(end.Error(), c.text) {
+					t.Error(end)
 				}
 			})
 		})

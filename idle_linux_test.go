@@ -10,7 +10,7 @@ import (
 	"github.com/go-gipc/gipc/internal/test"
 )
 
-var idleChildren = flag.Int("idle.children", 200, "how many children TestIdleChildrenCostLittle starts; an eighth of it with -short or -race")
+var idleChildren = flag.Int("idle.children", 1000, "how many children TestIdleChildrenCostLittle starts; an eighth of it with -short or -race")
 
 // footprint is what this process has of what idle children might cost.
 type footprint struct{ threads, goroutines, heap, stacks, descriptors int }
@@ -65,7 +65,10 @@ func TestIdleChildrenCostLittle(t *testing.T) {
 	if now.threads > threads {
 		t.Errorf("%d threads, %d before", now.threads, before.threads)
 	}
-	if each := (now.heap - before.heap) / n; each > heap {
+	each := (now.heap - before.heap) / n
+	t.Logf("%d children: %d threads; for each child %.2f goroutines, %d bytes of heap, %d of stacks", n, now.threads,
+		float64(now.goroutines-before.goroutines)/float64(n), each, (now.stacks-before.stacks)/n)
+	if each > heap {
 		t.Errorf("%d bytes of heap for each child", each)
 	}
 	endAll(t, children)

@@ -86,6 +86,7 @@ type modelRound struct {
 
 	mu      sync.Mutex
 	sent    map[[2]int]error // what became of each call: producer and number
+	flushed map[int]int      // by producer: all that it had put below this number was in the stream
 	stopped atomic.Bool      // the end is near: fewer surprises
 }
 
@@ -93,7 +94,7 @@ func playModel(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	kind := modelStreams[rng.IntN(len(modelStreams))]
 	opts := &options{EndMark: rng.IntN(2) == 0, Buffer: []int{0, 0, 200, 10_000}[rng.IntN(4)]}
-	m := &modelRound{t: t, seed: seed, ending: rng.IntN(endingCount), sent: map[[2]int]error{}}
+	m := &modelRound{t: t, seed: seed, ending: rng.IntN(endingCount), sent: map[[2]int]error{}, flushed: map[int]int{}}
 	name := fmt.Sprintf("-model.seed=%d (%s, %+v, ending %d)", seed, kind.name, *opts, m.ending)
 	timer := time.AfterFunc(test.Patience, func() {
 		stacks := make([]byte, 1<<20)
@@ -158,13 +159,25 @@ func (m *modelRound) produce(p int, rng *rand.Rand) {
 		m.sent[[2]int{p, seq}] = err
 		m.mu.Unlock()
 		if rng.IntN(15) == 0 {
-			ctx, cancel := m.someCtx(rng)
-			_ = m.w.Flush(ctx)
-			cancel()
+			m.flush(p, seq, rng)
 		}
 		if err != nil && !isCtxError(err) {
 			return
 		}
+	}
+}
+
+// flush flushes what a producer has put, up to seq.
+func (m *modelRound) flush(p, seq int, rng *rand.Rand) {
+	ctx, cancel := m.someCtx(rng)
+	defer cancel()
+	switch err := m.w.Flush(ctx); {
+	case err == nil:
+		m.mu.Lock()
+		m.flushed[p] = seq + 1
+		m.mu.Unlock()
+	case m.ending <= tryClose && !isCtxError(err) && !errors.Is(err, ErrClosed):
+		m.t.Errorf("Flush: %v", err)
 	}
 }
 
@@ -291,6 +304,8 @@ func (m *modelRound) check(ended error, ends <-chan error, marked bool) string {
 			accepted++
 		}
 		switch {
+		case err == nil && !came && id[1] < m.flushed[id[0]] && m.ending != readerGone:
+			return fmt.Sprintf("message %v is lost, though it was flushed", id)
 		case errors.Is(err, errNotTaken) && came:
 			return fmt.Sprintf("message %v came, though no channel had taken it", id)
 		case isCtxError(err) && !errors.Is(err, ErrPartial) && came:
