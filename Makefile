@@ -6,7 +6,7 @@ MODELTIME ?= 20s
 CHAOSTIME ?= 20s
 STORMTIME ?= 10s
 
-.PHONY: build test race test32 model chaos storm fuzz bench rivals vet walls lint wine cgroup qemu nats ci
+.PHONY: build test race test32 shared model chaos storm fuzz bench rivals vet walls lint wine cgroup qemu nats ci
 
 build:
 	go build ./...
@@ -19,6 +19,9 @@ race:
 
 test32:
 	GOARCH=386 go test -vet=off -short ./...
+
+shared:
+	go test -vet=off -short . -shared.size 65536
 
 model:
 	go test -vet=off ./internal/wire -run "TestModel\$$" -model.time $(MODELTIME)

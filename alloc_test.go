@@ -39,7 +39,7 @@ func TestNothingIsAllocatedPerMessage(t *testing.T) {
 
 func allocationFree[T any](t *testing.T, ctx context.Context, name string, opts *Options[T], v T) {
 	t.Helper()
-	r, w, err := Pipe(opts)
+	r, w, err := Pipe(inMemory(opts))
 	test.Check(t, err)
 	closeAtEnd(t, r, w)
 	got := new(T)

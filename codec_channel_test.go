@@ -56,7 +56,7 @@ func valuesArrive[T any](t *testing.T) {
 			test.Equal(t, ok, true)
 			values[i] = v.Interface().(T)
 		}
-		r, w, err := Pipe[T](&Options[T]{Codec: codec, Buffer: 4 << 10})
+		r, w, err := Pipe(inMemory(&Options[T]{Codec: codec, Buffer: 4 << 10}))
 		test.Check(t, err)
 		defer r.Close()
 		put := test.Started(func() error {

@@ -26,7 +26,7 @@ func rawDuplex(t testing.TB, opts *Options[[]byte]) (a, b *Duplex[[]byte, []byte
 // TestDuplexDirectionsAreIndependent: each side receives what the other sends, of another type, and ends by itself.
 func TestDuplexDirectionsAreIndependent(t *testing.T) {
 	test.Bounded(t)
-	a, b, err := NewDuplex[int, string](nil, nil)
+	a, b, err := NewDuplex(inMemory[int](nil), inMemory[string](nil))
 	test.Check(t, err)
 	test.Check(t, a.Put(t.Context(), "question"))
 	test.Check(t, b.Put(t.Context(), 42))
@@ -239,7 +239,7 @@ func TestManyConversationsAtOnce(t *testing.T) {
 	test.Bounded(t)
 	var ended []<-chan error
 	for i := range 10 {
-		a, b, err := NewDuplex[time.Time, time.Time](nil, nil)
+		a, b, err := NewDuplex(inMemory[time.Time](nil), inMemory[time.Time](nil))
 		test.Check(t, err)
 		ended = append(ended, test.Started(func() error {
 			for at, err := range b.All(t.Context()) {
@@ -277,7 +277,7 @@ func TestRing(t *testing.T) {
 	var readers []*Reader[int]
 	var writers []*Writer[int]
 	for range stations {
-		r, w, err := Pipe[int](nil)
+		r, w, err := Pipe(inMemory[int](nil))
 		test.Check(t, err)
 		readers, writers = append(readers, r), append(writers, w)
 	}

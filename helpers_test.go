@@ -2,6 +2,7 @@ package gipc
 
 import (
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/go-gipc/gipc/internal/fd"
+	"github.com/go-gipc/gipc/internal/ring"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -61,9 +63,40 @@ func (s byteStream) rawChannel(t testing.TB, opts *Options[[]byte]) (*Reader[[]b
 	return r, w
 }
 
-// rawPipe returns a channel of bytes over a pipe, closed with the test.
+var sharedSize = flag.Int("shared.size", 0, "the size of the memory that channels of the tests share which would be pipes; 0: they are pipes")
+
+// inMemory returns opts as the flag wants them.
+func inMemory[T any](opts *Options[T]) *Options[T] {
+	if *sharedSize == 0 || opts != nil && opts.Shared != 0 {
+		return opts
+	}
+	var o Options[T]
+	if opts != nil {
+		o = *opts
+	}
+	o.Shared = *sharedSize
+	return &o
+}
+
+// descriptorsOfAnEnd is how many an end of a channel has.
+func descriptorsOfAnEnd() int {
+	if *sharedSize > 0 {
+		return ring.Descriptors
+	}
+	return 1
+}
+
+// needsPipe skips a test of what only channels over pipes do.
+func needsPipe(t testing.TB, what string) {
+	t.Helper()
+	if *sharedSize > 0 {
+		t.Skip("of pipes only: " + what)
+	}
+}
+
+// rawPipe returns a channel of bytes, closed with the test.
 func rawPipe(t testing.TB, opts *Options[[]byte]) (*Reader[[]byte], *Writer[[]byte]) {
-	r, w, err := Pipe(opts)
+	r, w, err := Pipe(inMemory(opts))
 	test.Check(t, err)
 	closeAtEnd(t, r, w)
 	return r, w

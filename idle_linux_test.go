@@ -72,7 +72,7 @@ func TestIdleChildrenCostLittle(t *testing.T) {
 		t.Errorf("%d bytes of heap for each child", each)
 	}
 	endAll(t, children)
-	if more := measure(t).descriptors - before.descriptors; more > n { // one end of a channel each, which is open
+	if more := measure(t).descriptors - before.descriptors; more > n*descriptorsOfAnEnd() { // one end of a channel each, which is open
 		t.Errorf("%d more descriptors", more)
 	}
 }

@@ -69,7 +69,7 @@ func threadsMade() int { return pprof.Lookup("threadcreate").Count() }
 
 // oneLife starts a child, talks to it, and lets it end: by itself, in a crash, or killed at some moment.
 func oneLife(ctx context.Context, i int, random *rand.Rand) error {
-	in, order, err := Pipe[string](nil)
+	in, order, err := Pipe(inMemory[string](nil))
 	if err != nil {
 		return err
 	}

@@ -197,7 +197,7 @@ func TestChannelReportsWhyItEnded(t *testing.T) {
 // TestChannelsServeSelect: several channels at once, as programs use them.
 func TestChannelsServeSelect(t *testing.T) {
 	test.Bounded(t)
-	a, b, err := NewDuplex[string, int](nil, nil)
+	a, b, err := NewDuplex(inMemory[string](nil), inMemory[int](nil))
 	test.Check(t, err)
 	defer a.Close()
 	echo := test.Started(func() error {

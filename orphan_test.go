@@ -144,7 +144,7 @@ func killAtAnyMoment(t *testing.T, wait string, random *rand.Rand) (took time.Du
 		return 0
 	}
 	defer file.Close()
-	r, w, err := Pipe[string](nil)
+	r, w, err := Pipe(inMemory[string](nil))
 	if err != nil {
 		t.Error(err)
 		return 0

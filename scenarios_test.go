@@ -36,7 +36,7 @@ func init() {
 	})
 	// Sends what comes in to a channel of its own, and out of that, while it answers on Talk.
 	addDeed("talk inside", func(ctx context.Context, a deedArgs) error {
-		r, w, err := Pipe[string](nil)
+		r, w, err := Pipe(inMemory[string](nil))
 		if err != nil {
 			return err
 		}
@@ -245,7 +245,7 @@ func TestTimeStampsOfAChildLieBetweenQuestionAndAnswer(t *testing.T) {
 func TestHTTPHandlerSpawnsAChildForEachRequest(t *testing.T) {
 	ctx := test.Context(t)
 	server := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
-		r, w, err := Pipe[string](nil)
+		r, w, err := Pipe(inMemory[string](nil))
 		if err == nil {
 			_, err = Spawn(request.Context(), entryDeed, deedArgs{Do: "say", Out: w, Text: "hi " + request.URL.Path}, nil)
 		}

@@ -34,7 +34,7 @@ func stringPipe(t testing.TB) (*Reader[string], *Writer[string]) {
 // pipeOf makes a channel whose ends are closed with the test.
 func pipeOf[T any](t testing.TB, opts *Options[T]) (*Reader[T], *Writer[T]) {
 	t.Helper()
-	r, w, err := Pipe(opts)
+	r, w, err := Pipe(inMemory(opts))
 	test.Check(t, err)
 	t.Cleanup(func() { _, _ = r.Close(), w.CloseNow() }) // most are closed, or moved
 	return r, w
@@ -42,7 +42,7 @@ func pipeOf[T any](t testing.TB, opts *Options[T]) (*Reader[T], *Writer[T]) {
 
 func duplexOf[A, B any](t testing.TB, a *Options[A], b *Options[B]) (*Duplex[A, B], *Duplex[B, A]) {
 	t.Helper()
-	mine, theirs, err := NewDuplex(a, b)
+	mine, theirs, err := NewDuplex(inMemory(a), inMemory(b))
 	test.Check(t, err)
 	t.Cleanup(func() { _, _ = mine.CloseNow(), theirs.CloseNow() }) // as above
 	return mine, theirs

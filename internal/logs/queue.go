@@ -41,9 +41,9 @@ func (q *queue) add(line []byte) {
 		q.size += size
 		q.waiting = append(q.waiting, entry{line: line})
 	} else if last := &q.waiting[len(q.waiting)-1]; last.line == nil {
-		last.dropped++
+		last.dropped += recordsIn(line)
 	} else {
-		q.waiting = append(q.waiting, entry{dropped: 1})
+		q.waiting = append(q.waiting, entry{dropped: recordsIn(line)})
 	}
 	q.some.Signal()
 }
@@ -64,7 +64,7 @@ func (q *queue) drop() {
 	for _, e := range q.waiting {
 		dropped += e.dropped
 		if e.line != nil {
-			dropped++
+			dropped += recordsIn(e.line)
 		}
 	}
 	q.waiting, q.size = nil, 0

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -17,6 +18,9 @@ const (
 	patience = 10 * time.Millisecond
 	step     = time.Millisecond
 )
+
+// patienceAtEnd is how long a process that ends waits until its parent is told of dropped records.
+const patienceAtEnd = 10 * patience
 
 // sender writes lines to a pipe. Whoever holds the lock writes, for patience at most while nobody reads. While the pipe is
 // full, a goroutine waits for room in place of the calls, and it alone writes.
@@ -88,10 +92,28 @@ func (s *sender) tell(err error) (rest []byte, done bool) {
 	return nil, true
 }
 
+const droppedText = "log records of this process were dropped: its parent did not read them in time"
+
 func droppedLine(n int) []byte {
-	r := slog.NewRecord(time.Now(), slog.LevelWarn, "log records of this process were dropped: its parent did not read them in time", 0)
+	r := slog.NewRecord(time.Now(), slog.LevelWarn, droppedText, 0)
 	r.AddAttrs(slog.Int(droppedKey, n))
 	return appendRecord(nil, r, nil, 0)
+}
+
+// recordsIn returns how many records are missing without a line: one, or those that it says were dropped.
+func recordsIn(line []byte) (n int) {
+	if !bytes.Contains(line, []byte(droppedText)) { // most: parsing takes long
+		return 1
+	}
+	if r, err := parse(line); err == nil && r.Message == droppedText {
+		r.Attrs(func(a slog.Attr) bool {
+			if a.Key == droppedKey && a.Value.Kind() == slog.KindInt64 {
+				n = int(a.Value.Int64())
+			}
+			return true
+		})
+	}
+	return max(n, 1)
 }
 
 // writeAll blocks until everything is in the pipe.
@@ -157,7 +179,7 @@ func isFull(err error) bool {
 	return errors.Is(err, stream.ErrInterrupted) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// flush waits for patience at most until no records are dropped any more.
+// flush waits for patienceAtEnd at most until no records are dropped any more.
 func (s *sender) flush() (told bool) {
 	s.mu.Lock()
 	room := s.room
@@ -168,7 +190,7 @@ func (s *sender) flush() (told bool) {
 	select {
 	case <-room:
 		return true
-	case <-time.After(patience):
+	case <-time.After(patienceAtEnd):
 		return false
 	}
 }

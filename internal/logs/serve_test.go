@@ -36,6 +36,24 @@ func TestAHandlerThatBlocksCostsRecordsAndNoTime(t *testing.T) {
 	}
 }
 
+// A child says how many records it has dropped. Where that is dropped, too, these are counted all the same.
+func TestWhatWasDroppedBeforeIsCounted(t *testing.T) {
+	full := newQueue()
+	line := []byte(strings.Repeat("x", maxLine))
+	for range maxWaiting/maxLine + 1 {
+		full.add(line)
+	}
+	full.add(droppedLine(500))
+	waiting := newQueue()
+	waiting.add(line)
+	waiting.add(droppedLine(500))
+	for q, others := range map[*queue]int{full: maxWaiting/maxLine + 1, waiting: 1} {
+		q.drop()
+		e, _ := q.next()
+		test.Equal(t, e.dropped, others+500)
+	}
+}
+
 // The count of dropped records stands where they are missing.
 func TestRecordsBehindTheDroppedOnesArrive(t *testing.T) {
 	test.Bounded(t)
