@@ -3,9 +3,7 @@
 package gipc
 
 import (
-	"bufio"
 	"errors"
-	"io"
 	"os"
 	"syscall"
 	"testing"
@@ -30,40 +28,17 @@ func pollable(n uintptr) *os.File {
 	return os.NewFile(n, "floor")
 }
 
-func floorEcho(in, out *os.File) {
-	r := bufio.NewReaderSize(in, chunkSize)
-	var v, answer []byte
-	for {
-		var err error
-		if v, err = floorRead(r, v); err == io.EOF {
-			return
-		} else if err != nil {
-			panic(err)
-		}
-		answer = append(appendHeader(answer[:0], len(v)), v...)
-		if _, err := out.Write(answer); err != nil {
-			panic(err)
-		}
-	}
-}
+func init() { childFloor = floorPingPong }
 
 func floorPingPong(b *testing.B, size int) (_ stream, stop func()) {
 	in, w := pipe(b)
 	r, out := pipe(b)
 	cmd := startFloor(b, "echo", in, out)
-	frame := append(appendHeader(nil, size), make([]byte, size)...)
-	answers := bufio.NewReaderSize(r, chunkSize)
-	var v []byte
+	trip := roundTrips(b, size, r, w)
 	return func(n int) time.Duration {
 			start := time.Now()
 			for range n {
-				if _, err := w.Write(frame); err != nil {
-					b.Fatal(err)
-				}
-				var err error
-				if v, err = floorRead(answers, v); err != nil {
-					b.Fatal(err)
-				}
+				trip()
 			}
 			return time.Since(start)
 		}, func() {

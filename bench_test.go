@@ -1,12 +1,16 @@
 package gipc
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"testing"
 	"time"
+
+	"github.com/go-gipc/gipc/internal/test"
 )
 
 // The benchmarks measure each layer alone: framing in memory, a channel inside one process, a channel to a child. Those
@@ -82,7 +86,7 @@ func BenchmarkFraming(b *testing.B) {
 // BenchmarkChannel is a ping-pong inside one process.
 func BenchmarkChannel(b *testing.B) {
 	for _, size := range benchSizes {
-		b.Run(sizeName(size), func(b *testing.B) {
+		b.Run(sizeName(size)+"/by=gipc", func(b *testing.B) {
 			a, z, err := NewDuplex(&Options[[]byte]{Codec: Raw{}}, &Options[[]byte]{Codec: Raw{}})
 			if err != nil {
 				b.Fatal(err)
@@ -98,6 +102,56 @@ func BenchmarkChannel(b *testing.B) {
 			benchPingPong(b, ctx, a, size)
 			a.CloseNow()
 		})
+		b.Run(sizeName(size)+"/by=floor", func(b *testing.B) {
+			in, w := pipe(b)
+			r, out := pipe(b)
+			ended := test.Started(func() error { floorEcho(in, out); return errors.Join(in.Close(), out.Close()) })
+			benchFloor(b, size, roundTrips(b, size, r, w))
+			if err := errors.Join(w.Close(), <-ended, r.Close()); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+func floorEcho(in, out *os.File) {
+	r := bufio.NewReaderSize(in, chunkSize)
+	var v, answer []byte
+	for {
+		var err error
+		if v, err = floorRead(r, v); err == io.EOF {
+			return
+		} else if err != nil {
+			panic(err)
+		}
+		answer = append(appendHeader(answer[:0], len(v)), v...)
+		if _, err := out.Write(answer); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// roundTrips returns what sends a message of that size to floorEcho, and reads it again.
+func roundTrips(b *testing.B, size int, r io.Reader, w io.Writer) func() {
+	frame := append(appendHeader(nil, size), make([]byte, size)...)
+	answers := bufio.NewReaderSize(r, chunkSize)
+	var v []byte
+	return func() {
+		if _, err := w.Write(frame); err != nil {
+			b.Fatal(err)
+		}
+		var err error
+		if v, err = floorRead(answers, v); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchFloor(b *testing.B, size int, trip func()) {
+	b.SetBytes(int64(2 * size))
+	b.ReportAllocs()
+	for b.Loop() {
+		trip()
 	}
 }
 
@@ -129,10 +183,13 @@ var benchEcho = Register("bench echo", func(ctx context.Context, d *Duplex[[]byt
 	}
 })
 
+// childFloor is the same as a child, on systems where one can be started with pipes of its own.
+var childFloor func(b *testing.B, size int) (trips stream, stop func())
+
 // BenchmarkChild is a ping-pong with a child.
 func BenchmarkChild(b *testing.B) {
 	for _, size := range benchSizes {
-		b.Run(sizeName(size), func(b *testing.B) {
+		b.Run(sizeName(size)+"/by=gipc", func(b *testing.B) {
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			mine, theirs, err := NewDuplex(&Options[[]byte]{Codec: Raw{}}, &Options[[]byte]{Codec: Raw{}})
@@ -150,6 +207,14 @@ func BenchmarkChild(b *testing.B) {
 			if err := p.Wait(ctx); err != nil {
 				b.Fatal(err)
 			}
+		})
+		if childFloor == nil {
+			continue
+		}
+		b.Run(sizeName(size)+"/by=floor", func(b *testing.B) {
+			trips, stop := childFloor(b, size)
+			benchFloor(b, size, func() { trips(1) })
+			stop()
 		})
 	}
 }

@@ -80,8 +80,8 @@ func TestIdleChildrenCostLittle(t *testing.T) {
 // BenchmarkIdleChildren reports what 1,000 idle children cost their parent, with a channel each.
 func BenchmarkIdleChildren(b *testing.B) {
 	const n = 1000
-	ctx := test.Context(b)
 	for b.Loop() {
+		ctx := test.Context(b)
 		before := measure(b)
 		children := idle(b, ctx, n)
 		now := measure(b)
