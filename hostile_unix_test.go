@@ -21,7 +21,7 @@ import (
 )
 
 // A child may have been taken over. Whatever it does, it costs its parent neither much memory nor much time, and its end is
-// a typed error. What it may do to a channel, TestHostileMessages and TestHostileChildScribblesOverSharedMemory have.
+// a typed error. What it may do to a channel is tested by TestHostileChildScribblesOverSharedMemory, and in the internal packages codec and wire.
 
 var hostileFlood = flag.Int("hostile.flood", 64<<20, "how many bytes of stderr and on its crash pipe a hostile child writes")
 
