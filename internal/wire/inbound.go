@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/go-gipc/gipc/internal/stream"
@@ -14,7 +12,7 @@ import (
 // Inbound is the reading half of an end: it turns a byte stream into whole payloads. Its methods may be called from any
 // number of goroutines at once.
 //
-// Fields without a comment are owned by the goroutine that holds the gate. Bytes that have been read are in at most one of two
+// Fields without a comment are owned by the goroutine that holds the gate, and by one that holds mu while nobody is inside. Bytes that have been read are in at most one of two
 // places: chunk[start:end], which may hold several frames, or body, the first part of a message too long for a chunk.
 type Inbound struct {
 	gate
@@ -58,11 +56,6 @@ func InboundOver(s io.Closer, src stream.Source, opts Options) *Inbound {
 	return &Inbound{stream: s, src: src, opts: opts}
 }
 
-// bodies keeps the memory of large messages once they are decoded. Above maxPooledBody it is left to the collector.
-var bodies = sync.Pool{New: func() any { return new([]byte) }}
-
-const maxPooledBody = 1 << 20 // bytes
-
 // maxEmptyReads is how often in a row a stream may return nothing and no error, before it counts as broken.
 const maxEmptyReads = 100
 
@@ -75,6 +68,9 @@ func (in *Inbound) Next(ctx context.Context) ([]byte, error) {
 // NextInto waits for the next message and frames its payload into *dst, in the memory that is there if it is enough.
 func (in *Inbound) NextInto(ctx context.Context, dst *[]byte) error {
 	_ = *dst // a nil pointer panics before it can leave the gate shut
+	if in.copyNow(ctx, dst) {
+		return nil
+	}
 	payload, err := in.open(ctx, dst)
 	if err != nil {
 		return err
@@ -89,6 +85,41 @@ func (in *Inbound) NextInto(ctx context.Context, dst *[]byte) error {
 	*dst = payload
 	in.Done(len(payload))
 	return nil
+}
+
+// maxCopiedNow is how large a payload may be that is copied under mu: other calls wait for no longer than some 100 ns.
+const maxCopiedNow = 4 << 10
+
+// copyNow does all that NextInto has to, under mu, where nobody is inside and a small message is in the chunk. Otherwise it does
+// nothing, and returns false.
+func (in *Inbound) copyNow(ctx context.Context, dst *[]byte) bool {
+	if ctxErr(ctx) != nil {
+		return false
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.err != nil || in.held || in.skip > 0 || in.large || in.hasUnread.Load() {
+		return false
+	}
+	size, length, err := parseHeader(in.chunk[in.start:in.end])
+	if err != nil || size == 0 || length > maxCopiedNow || length > uint64(in.opts.MaxMessage) {
+		return false
+	}
+	at := in.start + size
+	end := at + int(length)
+	if end > in.end {
+		return false
+	}
+	in.start = end
+	in.taken++
+	in.seq = in.taken
+	if *dst == nil {
+		*dst = make([]byte, 0, length)
+	}
+	*dst = append((*dst)[:0], in.chunk[at:end]...)
+	in.release()
+	in.count(int(length))
+	return true
 }
 
 func (in *Inbound) open(ctx context.Context, dst *[]byte) (payload []byte, err error) {
@@ -125,11 +156,16 @@ func (in *Inbound) Done(n int) {
 	}
 	in.release()
 	in.mu.Lock()
+	in.count(n)
+	in.leaveLocked()
+	in.mu.Unlock()
+}
+
+// count counts a message of n bytes, under mu.
+func (in *Inbound) count(n int) {
 	in.stats.Messages++
 	in.stats.Bytes += uint64(n)
 	in.stats.Reads = in.calls
-	in.leaveLocked()
-	in.mu.Unlock()
 }
 
 func (in *Inbound) receive(ctx context.Context, dst *[]byte) ([]byte, error) {
@@ -223,114 +259,6 @@ func (in *Inbound) takeMark() {
 	in.release()
 	if in.opts.Grows {
 		stream.Shrink(in.stream)
-	}
-}
-
-// beginBody prepares to gather a message of n bytes outside the chunk, straight into *dst where that is given.
-func (in *Inbound) beginBody(n int, dst *[]byte) {
-	in.large, in.length = true, n
-	if dst != nil {
-		in.body, in.lent = (*dst)[:0], true
-	} else {
-		in.pooled = bodies.Get().(*[]byte)
-		in.body = (*in.pooled)[:0]
-	}
-	in.body = append(in.body, in.chunk[in.start:in.end]...)
-	if in.pooled != nil {
-		*in.pooled = in.body[:0]
-	}
-	in.start = in.end
-	in.release()
-}
-
-// keepBody saves what has arrived of a message from the memory of a caller whose call ends before all has.
-func (in *Inbound) keepBody() {
-	if in.lent {
-		in.body = slices.Clone(in.body)
-		in.lent = false
-	}
-}
-
-// returnBody gives a decoded message's memory back; *pooled holds it.
-func (in *Inbound) returnBody() {
-	if cap(*in.pooled) <= maxPooledBody {
-		bodies.Put(in.pooled)
-	}
-	in.pooled = nil
-}
-
-// lending is an Inbound as the Lender of its source.
-type lending Inbound
-
-func (l *lending) Lend(waiting bool) []byte { return (*Inbound)(l).lend(waiting) }
-
-// Amid says whether the rest of a message is still to come.
-func (l *lending) Amid() bool { return l.large || l.skip > 0 || l.start < l.end }
-
-func (l *lending) Unlend() { (*Inbound)(l).release() }
-
-// lend is where the source reads into: no further than the message, if that is large or refused.
-func (in *Inbound) lend(waiting bool) []byte {
-	switch {
-	case in.large:
-		if len(in.body) == cap(in.body) {
-			in.growBody()
-		}
-		return in.body[len(in.body):min(cap(in.body), in.length, len(in.body)+stream.MaxRead)]
-	case in.chunk == nil && waiting:
-		in.chunk = stream.BorrowSmallChunk()
-	case in.chunk == nil:
-		in.chunk = stream.BorrowChunk()
-	case in.start == in.end:
-		in.start, in.end = 0, 0
-	case in.start >= cacheLine || in.end == len(in.chunk):
-		in.compact()
-	}
-	room := in.chunk[in.end:min(len(in.chunk), in.end+stream.ChunkSize)]
-	if in.skip > 0 {
-		room = room[:min(uint64(len(room)), in.skip)]
-	}
-	return room
-}
-
-func (in *Inbound) growBody() {
-	grown := make([]byte, len(in.body), bodyRoom(len(in.body), in.length))
-	copy(grown, in.body)
-	in.body = grown
-	if in.pooled != nil {
-		*in.pooled = grown[:0]
-	}
-}
-
-// bodyRoom doubles the memory of a body, but never beyond the message: memory follows the bytes that have arrived, not the
-// length that was announced.
-func bodyRoom(arrived, length int) int {
-	if arrived >= length/2 { // doubling could overflow, where an int has 32 bits
-		return length
-	}
-	return min(length, max(2*arrived, stream.ChunkSize))
-}
-
-// compact makes room behind the beginning of a frame: the next read is to take as much as the pipe has, and into aligned
-// memory, to which copying from a pipe's pages is up to twice as fast.
-func (in *Inbound) compact() {
-	old := in.chunk
-	if cap(old) < stream.ChunkSize {
-		in.chunk = stream.BorrowChunk()
-	}
-	begun := old[in.start:in.end]
-	in.start = -len(begun) & (cacheLine - 1)
-	in.end = in.start + copy(in.chunk[in.start:], begun)
-	if cap(old) < stream.ChunkSize {
-		stream.ReturnChunk(old)
-	}
-}
-
-// release returns the chunk if nothing is in it.
-func (in *Inbound) release() {
-	if in.chunk != nil && in.start == in.end {
-		stream.ReturnChunk(in.chunk)
-		in.chunk, in.start, in.end = nil, 0, 0
 	}
 }
 
