@@ -127,6 +127,34 @@ func TestWorkerEndsBeforeItHasAllOfTheArgument(t *testing.T) {
 	test.Equal(t, int(p.Stats().Lost), 1)
 }
 
+// A task whose worker is lost before it has the whole argument goes first in the queue, and not behind those that came
+// after it.
+func TestTaskThatWasNotSentGoesFirst(t *testing.T) {
+	p := newTestPool(t, Options{Max: 1})
+	first := pid(t, p)
+	test.Check(t, stop(first))
+	order := filepath.Join(t.TempDir(), "order")
+	var results []<-chan error
+	for i := range 4 {
+		d := deed{Do: "count as", Path: order, N: i}
+		if i == 0 {
+			d.Data = make([]byte, 8<<20)
+		}
+		results = append(results, test.Started(func() error { _, err := p.Do(test.Context(t), d); return err }))
+		awaitState(t, p.core, func() bool { return p.core.calls == i+1 })
+	}
+	test.Eventually(t, "the first one's argument is on its way", func() bool {
+		p.core.mu.Lock()
+		defer p.core.mu.Unlock()
+		return p.core.workers[0].channel.Stats().Calls > 0
+	})
+	test.Check(t, killPID(first))
+	for _, r := range results {
+		test.Check(t, <-r)
+	}
+	test.Equal(t, read(t, order), "0 1 2 3 ")
+}
+
 // A worker that takes more memory than its limit costs its task, and is told apart from a crash.
 func TestWorkerAboveItsMemoryLimit(t *testing.T) {
 	if test.RaceEnabled() {
