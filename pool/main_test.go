@@ -97,6 +97,14 @@ var obey = Register("obey", func(ctx context.Context, d deed) (done, error) {
 		fmt.Println("printed")
 	case "count as":
 		note(d.Path, fmt.Sprint(d.N, " "))
+	case "close descriptors":
+		closeDescriptors()
+		if d.Way == "stay" {
+			select {}
+		}
+	case "leave a grandchild":
+		note(d.Path, strconv.Itoa(leaveGrandchild()))
+		endBy(d.Way)
 	case "end once": // the first time
 		if !exists(d.Path) {
 			announce(d.Path)
