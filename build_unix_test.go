@@ -4,6 +4,7 @@ package gipc
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,17 +75,23 @@ func once(path string) string {
 // buildSmall builds the program, of a version.
 func buildSmall(t *testing.T, version string) (path string) {
 	t.Helper()
-	dir := t.TempDir()
+	path, err := buildProgram(t, strings.Replace(smallProgram, `"one"`, `"`+version+`"`, 1))
+	test.Check(t, err)
+	return path
+}
+
+// buildProgram builds a program of this module, with more in the environment. The error has what go says.
+func buildProgram(t *testing.T, source string, env ...string) (path string, err error) {
+	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
-	path = filepath.Join(dir, "small")
-	source := strings.Replace(smallProgram, `"one"`, `"`+version+`"`, 1)
+	path = filepath.Join(t.TempDir(), "small")
 	test.Check(t, os.WriteFile(path+".go", []byte(source), 0o666))
 	build := exec.Command("go", "build", "-o", path, path+".go")
-	build.Dir = filepath.Dir(here) // so that it is of this module
+	build.Dir, build.Env = filepath.Dir(here), append(os.Environ(), env...)
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		return "", fmt.Errorf("%w: %s", err, out)
 	}
-	return path
+	return path, nil
 }
 
 // smallRun is the smallProgram program, which spawns once for each line.

@@ -135,6 +135,9 @@ func (p *core) wait(ctx context.Context, reached func() bool) error {
 
 // enter takes a new call. Where there is no room for it, it waits, or fails.
 func (p *core) enter(ctx context.Context, c *call, patient bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	for woken := false; ; woken = true {
 		p.mu.Lock()
 		err := p.admit(c, time.Now())
@@ -166,15 +169,9 @@ func (p *core) enter(ctx context.Context, c *call, patient bool) error {
 	}
 }
 
-// do runs a call and returns the worker's answer: a result or a failure. Info gets what is known of it. The errors are the
-// ctx's, the pool's own and *WorkerError.
-func (p *core) do(ctx context.Context, c *call, patient bool, info *TaskInfo) (answer, error) {
-	if err := ctx.Err(); err != nil {
-		return answer{}, err
-	}
-	if err := p.enter(ctx, c, patient); err != nil {
-		return answer{}, err
-	}
+// do runs a call that has entered and returns the worker's answer: a result or a failure. Info gets what is known of it. The
+// errors are the ctx's, the pool's own and *WorkerError.
+func (p *core) do(ctx context.Context, c *call, info *TaskInfo) (answer, error) {
 	for {
 		a, err := p.attempt(ctx, c, info)
 		switch {

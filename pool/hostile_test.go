@@ -2,9 +2,12 @@ package pool
 
 import (
 	"context"
+	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/go-gipc/gipc"
@@ -69,6 +72,14 @@ var hostile = gipc.Register("hostile", func(ctx context.Context, args workerArgs
 		say(append(head(kindResult, id), 0xf6))
 	case "writes to all descriptors":
 		scribble()
+	case "half a result":
+		var d deed
+		if err := (gipc.CBOR[deed]{}).Decode(first[taskHeadSize:], &d); err != nil {
+			return err
+		}
+		frame := append(binary.BigEndian.AppendUint32(nil, 20_000), head(kindResult, id)...)
+		writeBehind(args.Tasks, append(frame, make([]byte, 10_000)...))
+		announce(d.Path)
 	}
 	<-ctx.Done()
 	return nil
@@ -82,6 +93,20 @@ func scribble() {
 			noFinalizer = append(noFinalizer, f)
 		}
 	}
+}
+
+// writeBehind writes to the stream of a channel what no call of it would.
+func writeBehind(channel *gipc.Duplex[[]byte, []byte], b []byte) {
+	var fd uintptr
+	_, number, _ := strings.Cut(channel.Writer().String(), "(fd ")
+	if _, err := fmt.Sscan(strings.TrimSuffix(number, ")"), &fd); err != nil {
+		panic(err)
+	}
+	f := os.NewFile(fd, "stream")
+	if _, err := f.Write(b); err != nil {
+		panic(err)
+	}
+	noFinalizer = append(noFinalizer, f)
 }
 
 var noFinalizer []*os.File

@@ -15,8 +15,8 @@ type Result[A, R any] struct {
 	Err   error
 }
 
-// All runs the task with each of args, and yields the results in the order of args. A task's error is yielded in its place,
-// and the others go on. A result is yielded as soon as those before it are, also while args blocks.
+// All runs the task with each of args, and yields the results in the order of args. The tasks start in this order, too. A task's
+// error is yielded in its place, and the others go on. A result is yielded as soon as those before it are, also while args blocks.
 //
 // At most Max × PerWorker + Max arguments are taken and not yet yielded, so args may be endless. They wait for room in the queue
 // where Do returns ErrQueueFull. When ctx ends or the pool is closed, the loop gets that error once, with a zero value, as
@@ -144,17 +144,16 @@ func (l *loop[A, R]) slot() bool {
 	}
 }
 
-// start starts a task. There is room in tasks: it has a slot.
+// start starts a task: behind those before it in the queue, so that All never waits for one that others of the loop hold up. There
+// is room in tasks: it has a slot.
 func (l *loop[A, R]) start(arg A, ordered bool) {
-	it := &item[A]{arg, l.pool.begin(l.ctx, arg), make(chan struct{})}
+	it := &item[A]{arg, l.pool.begin(l.ctx, arg, true), make(chan struct{})}
 	l.taken.Add(1)
 	if ordered {
 		l.tasks <- it
 	}
 	go func() {
-		if it.task.err == nil {
-			it.task.run(l.ctx, l.pool.core, true)
-		}
+		it.task.run(l.ctx, l.pool.core)
 		close(it.over)
 		if !ordered {
 			l.tasks <- it

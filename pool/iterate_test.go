@@ -2,7 +2,9 @@ package pool
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"testing"
@@ -32,6 +34,30 @@ func TestAllKeepsTheOrder(t *testing.T) {
 			i++
 		}
 		test.Equal(t, i, n)
+	}
+}
+
+// All waits for the first task, so it must not start behind others that fill the workers.
+func TestLoopsStartTasksInTheOrderOfArgs(t *testing.T) {
+	p := newTestPool(t, Options{Max: 1, PerWorker: 1, Queue: 100})
+	path := filepath.Join(t.TempDir(), "order")
+	for i := range 10 {
+		want := ""
+		for n := range 20 {
+			want += fmt.Sprint(n, " ")
+		}
+		args := deeds(20, func(n int) deed { return deed{Do: "count as", Path: path, N: n} })
+		if i%2 == 0 {
+			for _, err := range p.All(test.Context(t), args) {
+				test.Check(t, err)
+			}
+		} else {
+			for r := range p.Unordered(test.Context(t), args) {
+				test.Check(t, r.Err)
+			}
+		}
+		test.Equal(t, read(t, path), want)
+		remove(t, path)
 	}
 }
 

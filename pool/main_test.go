@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,6 +75,7 @@ var obey = Register("obey", func(ctx context.Context, d deed) (done, error) {
 			time.Sleep(time.Millisecond)
 		}
 	case "until cancelled":
+		growThreads(d.N)
 		announce(d.Path)
 		<-ctx.Done()
 		note(d.Path+".end", fmt.Sprintf("%v|%v", ctx.Err(), context.Cause(ctx)))
@@ -97,6 +99,14 @@ var obey = Register("obey", func(ctx context.Context, d deed) (done, error) {
 		fmt.Println("printed")
 	case "count as":
 		note(d.Path, fmt.Sprint(d.N, " "))
+	case "close descriptors":
+		closeDescriptors()
+		if d.Way == "stay" {
+			select {}
+		}
+	case "leave a grandchild":
+		note(d.Path, strconv.Itoa(leaveGrandchild()))
+		endBy(d.Way)
 	case "end once": // the first time
 		if !exists(d.Path) {
 			announce(d.Path)
@@ -107,6 +117,21 @@ var obey = Register("obey", func(ctx context.Context, d deed) (done, error) {
 	}
 	return result, nil
 })
+
+// growThreads makes so many threads, which Go's runtime keeps.
+func growThreads(n int) {
+	var up, down sync.WaitGroup
+	up.Add(n)
+	for range n {
+		down.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			up.Done()
+			up.Wait()
+		})
+	}
+	down.Wait()
+}
 
 // endBy ends the process in a way.
 func endBy(way string) {

@@ -106,10 +106,8 @@ func (p *Pool[A, R]) Task() *Task[A, R] { return p.task }
 //
 // The errors are listed in the package's documentation.
 func (p *Pool[A, R]) Do(ctx context.Context, arg A) (R, error) {
-	t := p.begin(ctx, arg)
-	if t.err == nil {
-		t.run(ctx, p.core, false)
-	}
+	t := p.begin(ctx, arg, false)
+	t.run(ctx, p.core)
 	return p.end(ctx, t)
 }
 
@@ -121,8 +119,9 @@ type tasked struct {
 	err    error
 }
 
-// begin encodes the argument, on its caller's goroutine.
-func (p *Pool[A, R]) begin(ctx context.Context, arg A) *tasked {
+// begin encodes the argument, on its caller's goroutine, and puts the task into the queue. A patient one waits until there is
+// room for it.
+func (p *Pool[A, R]) begin(ctx context.Context, arg A, patient bool) *tasked {
 	if ctx == nil {
 		panic("gipc/pool: a call got a nil Context")
 	}
@@ -138,12 +137,17 @@ func (p *Pool[A, R]) begin(ctx context.Context, arg A) *tasked {
 	c.large = len(b) > atomicSize
 	if n := len(b) - taskHeadSize; n > p.core.opts.MaxArg {
 		t.err = tooLarge("argument", "MaxArg", n, p.core.opts.MaxArg)
+		return t
 	}
+	t.err = p.core.enter(ctx, c, patient)
 	return t
 }
 
-func (t *tasked) run(ctx context.Context, p *core, patient bool) {
-	t.answer, t.err = p.do(ctx, &t.call, patient, &t.info)
+// run waits for what becomes of the task, if begin has put it into the queue.
+func (t *tasked) run(ctx context.Context, p *core) {
+	if t.err == nil {
+		t.answer, t.err = p.do(ctx, &t.call, &t.info)
+	}
 }
 
 // end decodes the result, on its caller's goroutine, and tells OnTask.

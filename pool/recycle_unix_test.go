@@ -12,7 +12,8 @@ import (
 )
 
 // Workers are replaced, for every reason, while 64 goroutines keep the pool busy: no task is refused or lost, and none waits for a
-// fresh worker, whose start is held up here.
+// fresh worker, whose start is held up here. At every moment as many workers as ever take tasks, and none of them is idle while a
+// task waits: so no task is delayed by more than what is left of another one's time.
 func TestRecyclingUnderLoad(t *testing.T) {
 	for name, o := range map[string]Options{
 		"count":   {MaxTasks: 200},
@@ -28,6 +29,10 @@ func TestRecyclingUnderLoad(t *testing.T) {
 			o.Max, o.Min = 2, 2
 			p := newOpened(t, opening, o)
 			test.Check(t, p.WaitReady(ctx))
+			over := always(t, p.core, "two workers take tasks, and have one while any waits", func() bool {
+				return p.core.n[phaseTaking] == 2 && (len(p.core.queue) == 0 || len(p.core.idle) == 0)
+			})
+			defer over()
 			announce(opening.Holds)
 			busy, stop := context.WithCancel(ctx)
 			load := test.Started(func() bool { tasks(t, p, func(int) bool { return busy.Err() == nil }); return true })
@@ -47,6 +52,25 @@ func TestRecyclingUnderLoad(t *testing.T) {
 			}
 			test.Equal(t, int(p.Stats().Lost), 0)
 		})
+	}
+}
+
+// always fails the test if a pool gets into a state in which something does not hold, before over is called.
+func always(t *testing.T, p *core, what string, holds func() bool) (over func()) {
+	failed, ended := false, false
+	p.mu.Lock()
+	p.waiters = append(p.waiters, &waiter{wake: make(chan struct{}), reached: func() bool {
+		failed = failed || !ended && !holds()
+		return ended
+	}})
+	p.unlock()
+	return func() {
+		p.mu.Lock()
+		ended = true
+		p.unlock()
+		if failed {
+			t.Error("not always: " + what)
+		}
 	}
 }
 

@@ -57,10 +57,10 @@ func TestWhatCantBeEncodedOrDecoded(t *testing.T) {
 	as[*TaskError](t, err)
 	test.Equal(t, as[*gipc.EncodeError](t, err).Err.Error(), "unlucky")
 
-	p, err = New(increment.WithCodecs(nil, picky), &Options{Max: 1})
+	p2, err := New(increment.WithCodecs(nil, picky), &Options{Max: 1})
 	test.Check(t, err)
-	defer func() { test.Check(t, p.Close()) }()
-	_, err = p.Do(ctx, 13) // the result can't be decoded here
+	defer func() { test.Check(t, p2.Close()) }()
+	_, err = p2.Do(ctx, 13) // the result can't be decoded here
 	as[*TaskError](t, err)
 	test.Equal(t, as[*gipc.DecodeError](t, err).Type, "int")
 }

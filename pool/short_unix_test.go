@@ -16,36 +16,48 @@ import (
 	"github.com/go-gipc/gipc/internal/test"
 )
 
-// A task that kills each worker costs honest ones no more than the starts.
-func TestPoisonDoesNotDelayOthers(t *testing.T) {
-	p := newTestPool(t, Options{Max: 2, Retries: 2})
-	over, stop := context.WithTimeout(test.Context(t), *stormTime)
+// A task that kills each worker that it gets costs honest ones no more than the time of the starts: for each worker that is lost
+// another one starts at that moment, no worker is idle while a task waits, and nothing else is missing.
+func TestPoisonCostsOthersTheStartsAlone(t *testing.T) {
+	rec := &recorder{}
+	p := newTestPool(t, Options{Max: 2, Min: 2, Retries: 2, OnEvent: rec.add})
+	test.Check(t, p.WaitReady(test.Context(t)))
+	began := time.Now()
+	var missing, last time.Duration // a lack of workers, added up, until last
+	lacking := 0
+	over := always(t, p.core, "each lost worker has a successor that starts, and none is idle while a task waits", func() bool {
+		now := time.Since(began)
+		missing += time.Duration(lacking) * (now - last)
+		last, lacking = now, 2-p.core.n[phaseTaking]
+		return p.core.n[phaseTaking]+p.core.coming() == 2 && (len(p.core.queue) == 0 || len(p.core.idle) == 0)
+	})
+	busy, stop := context.WithTimeout(test.Context(t), *stormTime)
 	defer stop()
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	longest := time.Duration(0)
+	var honest sync.WaitGroup
 	for range 64 {
-		wg.Go(func() {
-			for over.Err() == nil {
-				began := time.Now()
+		honest.Go(func() {
+			for busy.Err() == nil {
 				if _, err := p.Do(test.Context(t), deed{}); err != nil {
-					var died *WorkerError // with PerWorker 1 the poison is never beside it
-					t.Error(err, errors.As(err, &died))
+					t.Error(err) // the poison is never beside it
 				}
-				mu.Lock()
-				longest = max(longest, time.Since(began))
-				mu.Unlock()
 			}
 		})
 	}
-	for over.Err() == nil {
+	poison := 0
+	for ; busy.Err() == nil; poison++ {
 		_, err := p.Do(test.Context(t), deed{Do: "kill"})
 		test.Equal(t, as[*WorkerError](t, err).Starts, 3)
 	}
-	wg.Wait()
-	if longest > 5*time.Second {
-		t.Errorf("an honest task took %v", longest)
-	}
+	honest.Wait()
+	awaitState(t, p.core, func() bool { return p.core.n[phaseTaking] == 2 })
+	over()
+	stats := p.Stats()
+	test.Equal(t, int(stats.Lost), 3*poison)
+	test.Equal(t, int(stats.Failed), poison)
+	test.Eventually(t, "no worker more was started", func() bool {
+		return rec.count(func(e Event) bool { return e.Kind == EventReady }) == 2+3*poison
+	})
+	t.Logf("%d honest tasks, %d workers lost, each for %v", stats.Done, stats.Lost, missing/time.Duration(stats.Lost))
 }
 
 // As systemd and Kubernetes end a service: SIGTERM to all its processes, and the parent drains.
@@ -113,6 +125,34 @@ func TestWorkerEndsBeforeItHasAllOfTheArgument(t *testing.T) {
 	test.Check(t, <-result)
 	test.Equal(t, int(p.Stats().Retried), 0)
 	test.Equal(t, int(p.Stats().Lost), 1)
+}
+
+// A task whose worker is lost before it has the whole argument goes first in the queue, and not behind those that came
+// after it.
+func TestTaskThatWasNotSentGoesFirst(t *testing.T) {
+	p := newTestPool(t, Options{Max: 1})
+	first := pid(t, p)
+	test.Check(t, stop(first))
+	order := filepath.Join(t.TempDir(), "order")
+	var results []<-chan error
+	for i := range 4 {
+		d := deed{Do: "count as", Path: order, N: i}
+		if i == 0 {
+			d.Data = make([]byte, 8<<20)
+		}
+		results = append(results, test.Started(func() error { _, err := p.Do(test.Context(t), d); return err }))
+		awaitState(t, p.core, func() bool { return p.core.calls == i+1 })
+	}
+	test.Eventually(t, "the first one's argument is on its way", func() bool {
+		p.core.mu.Lock()
+		defer p.core.mu.Unlock()
+		return p.core.workers[0].channel.Stats().Calls > 0
+	})
+	test.Check(t, killPID(first))
+	for _, r := range results {
+		test.Check(t, <-r)
+	}
+	test.Equal(t, read(t, order), "0 1 2 3 ")
 }
 
 // A worker that takes more memory than its limit costs its task, and is told apart from a crash.

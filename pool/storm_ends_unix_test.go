@@ -17,9 +17,10 @@ import (
 // hoarders are tasks that take all memory, one each time that a storm is to be bad. The honest tasks beside them notice nothing.
 func hoarders(t *testing.T, opts Options) {
 	t.Helper()
+	nothingIsLeft(t)
 	opts.Max, opts.Min = 4, 4
 	p := newTestPool(t, opts)
-	storm(t, func() {
+	storm(t, 0, func() {
 		_, err := p.Do(test.Context(t), deed{Do: "hoard", N: 4000})
 		test.Equal(t, as[*WorkerError](t, err).Exit.Limit, "memory")
 	}, honest(t, p, never))
@@ -38,9 +39,10 @@ func TestStormOfMemoryLimits(t *testing.T) {
 
 // Workers that stand still cost the task that each has its Timeout, and no other task anything. At most half of them do at once.
 func TestStormOfStops(t *testing.T) {
+	nothingIsLeft(t)
 	p := newTestPool(t, Options{Max: 8, Min: 8, Timeout: 5 * time.Second, Grace: 10 * time.Millisecond})
 	stopped, stops := map[int]bool{}, 0
-	_, lost := storm(t, func() {
+	_, lost := storm(t, 0, func() {
 		for pid := range stopped {
 			if !alive(pid) {
 				delete(stopped, pid)
@@ -58,11 +60,12 @@ func TestStormOfStops(t *testing.T) {
 
 // Workers that end with what looks like success in the middle of a task are replaced like others, and their tasks run again.
 func TestStormOfEndsWithRetries(t *testing.T) {
+	nothingIsLeft(t)
 	p := newTestPool(t, Options{Max: 8, Min: 8, Retries: 100, Spawn: &gipc.SpawnOptions{Stderr: io.Discard}})
 	dir := t.TempDir()
 	ways := []string{"exit", "panic", "kill"}
 	n := 0
-	storm(t, func() {
+	storm(t, 0, func() {
 		n++
 		once := filepath.Join(dir, "ended")
 		_, err := p.Do(test.Context(t), deed{Do: "end once", Path: once, Way: ways[n%len(ways)]})
@@ -78,8 +81,9 @@ func TestStormOfEndsWithRetries(t *testing.T) {
 // pool is well again when that is over.
 func TestStormOfKillsAndCrashesOfOpen(t *testing.T) {
 	o := opening{Starts: filepath.Join(t.TempDir(), "starts"), Every: 2}
+	nothingIsLeft(t)
 	p := newOpened(t, o, Options{Max: 8, Min: 8, Spawn: &gipc.SpawnOptions{Stderr: io.Discard}})
-	storm(t, func() {
+	storm(t, 0, func() {
 		if pid := anyWorker(p.core); pid > 0 {
 			_ = killPID(pid)
 		}

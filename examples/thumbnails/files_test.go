@@ -13,6 +13,8 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"math"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -73,21 +75,54 @@ func animated(t *testing.T, width, height int) []byte {
 	return file.Bytes()
 }
 
+// photo returns an image as a camera makes it: no area has one colour, and each pixel is somewhat off.
+func photo(width, height int) *image.RGBA {
+	random := rand.New(rand.NewPCG(1, 2))
+	img := image.NewRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			sky := color.RGBA{uint8(60 + 120*y/height), uint8(110 + 80*x/width), 220, 255}
+			if hill := height/2 + int(float64(height)/8*math.Sin(float64(x)*7/float64(width))); y > hill {
+				sky = color.RGBA{uint8(40 + 60*x/width), uint8(90 + 60*y/height), 50, 255}
+			}
+			off := uint8(random.IntN(16))
+			img.SetRGBA(x, y, color.RGBA{sky.R + off, sky.G + off, sky.B + off, 255})
+		}
+	}
+	return img
+}
+
 // bomb returns a whole PNG of black and white pixels, all black.
 func bomb(t *testing.T, width, height int) []byte {
+	t.Helper()
+	return blackPNG(t, width, height, 1, 0)
+}
+
+// deepBomb is bomb with 8 bytes for each pixel: red, green, blue and alpha of 16 bits each. Of its rows there is only the first one.
+func deepBomb(t *testing.T, width, height int) []byte {
+	t.Helper()
+	return blackPNG(t, width, height, 16, 6)
+}
+
+// blackPNG returns a PNG with so many bits for each colour of a pixel, and a type of colours.
+func blackPNG(t *testing.T, width, height, bits, colours int) []byte {
 	t.Helper()
 	var data bytes.Buffer
 	deflated, err := zlib.NewWriterLevel(&data, zlib.BestSpeed)
 	test.Check(t, err)
-	row := make([]byte, 1+(width+7)/8) // a filter, and eight pixels to a byte
-	for range height {
+	rows, size := height, (width*bits+7)/8
+	if colours == 6 {
+		rows, size = 1, 4*size
+	}
+	row := make([]byte, 1+size) // a filter, and the pixels
+	for range rows {
 		_, err := deflated.Write(row)
 		test.Check(t, err)
 	}
 	test.Check(t, deflated.Close())
 	header := binary.BigEndian.AppendUint32(nil, uint32(width))
 	header = binary.BigEndian.AppendUint32(header, uint32(height))
-	header = append(header, 1, 0, 0, 0, 0) // bits for a pixel; grey, deflated, filtered, not interlaced
+	header = append(header, byte(bits), byte(colours), 0, 0, 0) // deflated, filtered, not interlaced
 	file := []byte("\x89PNG\r\n\x1a\n")
 	file = appendChunk(file, "IHDR", header)
 	file = appendChunk(file, "IDAT", data.Bytes())

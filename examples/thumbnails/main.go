@@ -164,6 +164,8 @@ func refuse(w http.ResponseWriter, err error) {
 	switch {
 	case errors.As(err, &failed):
 		http.Error(w, failed.Err.Error(), http.StatusUnprocessableEntity)
+	case errors.As(err, &died) && died.Exit.Limit == "memory":
+		http.Error(w, "the image takes too much memory to decode", http.StatusUnprocessableEntity)
 	case errors.As(err, &died):
 		http.Error(w, "the image ended the process that decoded it", http.StatusUnprocessableEntity)
 	case errors.Is(err, pool.ErrTimeout):

@@ -6,6 +6,8 @@ import (
 	"image/color"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +43,54 @@ func wantColor(t *testing.T, img image.Image, x, y int, want color.RGBA) {
 		if d < -4 || d > 4 {
 			t.Fatalf("the colour at %d, %d is %v, want %v", x, y, got, want)
 		}
+	}
+}
+
+// A photo has colours that JPEG mixes. The thumbnail has the mean of each place.
+func TestPhoto(t *testing.T) {
+	s := start(t, nil)
+	const scale = 10
+	full := photo(side*scale, side*scale*3/4)
+	file := encoded(t, "jpeg", full)
+	if len(file) < 500<<10 {
+		t.Fatalf("a photo of %d bytes", len(file))
+	}
+	thumb := wantThumbnail(t, s.post(t, file))
+	test.Equal(t, thumb.Bounds(), image.Rect(0, 0, side, side*3/4))
+	for _, at := range []image.Point{{10, 10}, {128, 20}, {250, 40}, {128, 60}, {5, 180}, {128, 170}, {250, 185}} {
+		var sum [3]int
+		for i := range scale * scale {
+			c := full.RGBAAt(at.X*scale+i%scale, at.Y*scale+i/scale)
+			sum[0], sum[1], sum[2] = sum[0]+int(c.R), sum[1]+int(c.G), sum[2]+int(c.B)
+		}
+		got := color.RGBAModel.Convert(thumb.At(at.X, at.Y)).(color.RGBA)
+		for i, c := range []uint8{got.R, got.G, got.B} {
+			if want := sum[i] / (scale * scale); int(c) < want-10 || int(c) > want+10 {
+				t.Errorf("the colour at %v is %v, want %v / %d", at, got, sum, scale*scale)
+			}
+		}
+	}
+}
+
+// Files that others have made: those with which Go tests its decoders.
+func TestFilesOfOthers(t *testing.T) {
+	goroot, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Skip("no Go, whose files these are: ", err)
+	}
+	dir := filepath.Join(strings.TrimSpace(string(goroot)), "src", "image", "testdata")
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("Go was installed without its files for tests: ", err)
+	}
+	s := start(t, nil)
+	for _, name := range []string{
+		"video-001.jpeg", "video-001.progressive.jpeg", "video-001.cmyk.jpeg", "video-001.png", "video-001.gif", "video-001.interlaced.gif",
+	} {
+		t.Run(name, func(t *testing.T) {
+			file, err := os.ReadFile(filepath.Join(dir, name))
+			test.Check(t, err)
+			test.Equal(t, wantThumbnail(t, s.post(t, file)).Bounds(), image.Rect(0, 0, 150, 103))
+		})
 	}
 }
 
