@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-gipc/gipc/internal/test"
-	"github.com/go-gipc/gipc/pool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc/internal/test"
+	"github.com/go-gipc/gipc/pool"
 )
 
 const benchWorkers = 2 // and as many tasks at once in each as make the queue the bottleneck

@@ -155,15 +155,17 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	if err != nil {
 		return err
 	}
-	m := &nats.Msg{Subject: c.subjectOf("msg"), Data: data}
 	number := newID()
+	m := &nats.Msg{Subject: c.subjectOf("msg"), Data: data, Header: withID(number)}
+	m.Header.Set(jetstream.ExpectedLastSubjSeqSubjHeader, c.end())
+	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
 	s := &sending{knownFor: c.knownFor}
 	if !c.inline(len(data)) {
 		m.Subject = c.subjectOf("msg", number)
 		m.Data = []byte{format, flagLarge}
 		s.value = &largeValue{stream: c.streamName(), subject: m.Subject, data: data[channelHead:]}
 	}
-	asked, err := c.whenRoom(ctx, s, m, number, jetstream.WithExpectLastSequenceForSubject(0, c.end()))
+	asked, err := c.whenRoom(ctx, s, m)
 	switch {
 	case err == nil:
 		return nil
@@ -190,11 +192,9 @@ func (c *channel[T]) discard(ctx context.Context, subject string) {
 }
 
 // whenRoom stores a message as soon as there is room for it.
-func (c *channel[T]) whenRoom(
-	ctx context.Context, s *sending, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt,
-) (asked bool, err error) {
+func (c *channel[T]) whenRoom(ctx context.Context, s *sending, m *nats.Msg) (asked bool, err error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		asked, err := c.publishWith(ctx, s, m, msgID, opts...)
+		asked, err := c.publishWith(ctx, s, m)
 		if errors.Is(err, errFull) {
 			err = sleep(ctx, pause)
 			if err == nil {
@@ -225,8 +225,9 @@ func (w *Writer[T]) Close(ctx context.Context) error {
 	var asked bool
 	err := gipc.ErrClosed
 	if !w.closed {
-		m := &nats.Msg{Subject: c.end(), Data: []byte{format, 0}}
-		asked, err = c.whenRoom(ctx, &sending{}, m, "end", jetstream.WithExpectLastSequencePerSubject(0))
+		m := &nats.Msg{Subject: c.end(), Data: []byte{format, 0}, Header: withID("end")}
+		m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
+		asked, err = c.whenRoom(ctx, &sending{}, m)
 	}
 	switch {
 	case err == nil || isWrongSequence(err): // another Writer was faster

@@ -13,11 +13,12 @@ import (
 	"testing"
 	"time"
 
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
 	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/test"
 	"github.com/go-gipc/gipc/pool"
-	natsserver "github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 )
 
 func TestMain(m *testing.M) {

@@ -8,10 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-gipc/gipc/internal/test"
-	"github.com/go-gipc/gipc/pool"
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/go-gipc/gipc/internal/test"
+	"github.com/go-gipc/gipc/pool"
 )
 
 var resize = pool.Register("resize", func(_ context.Context, d deed) (done, error) {
