@@ -91,6 +91,7 @@ type broker struct {
 	request  func(context.Context, *nats.Msg) (*nats.Msg, error) // the connection's
 	opts     Options
 	sweepAge time.Duration
+	sweeps   []string // the streams whose large values it sweeps, and those of streams that are gone. Empty: of all
 
 	reopening sync.Mutex // held while streams are made again
 	mu        sync.Mutex

@@ -78,6 +78,7 @@ func openChannel[T any](ctx context.Context, nc *nats.Conn, name string, opts *C
 	ctx, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
 	c := &channel[T]{broker: b, name: name, codec: o.Codec, ahead: o.Ahead}
+	b.sweeps = []string{c.streamName()}
 	c.stream, err = b.stream(ctx, jetstream.StreamConfig{
 		Name: c.streamName(), Subjects: []string{c.subjectOf(">")}, Retention: jetstream.WorkQueuePolicy,
 		MaxMsgs: orNone(o.MaxMessages), MaxBytes: orNone(o.MaxBytes),

@@ -35,7 +35,7 @@ func (c *client) receive() {
 func (c *client) receiveResults() error {
 	consumer, err := c.results.CreateOrUpdateConsumer(c.ctx, jetstream.ConsumerConfig{
 		Durable: c.id, FilterSubject: c.result(id{c.id, ">"}), AckPolicy: jetstream.AckExplicitPolicy,
-		InactiveThreshold: 2 * c.opts.Lease, Replicas: c.opts.Replicas, MemoryStorage: c.opts.Memory,
+		AckWait: c.opts.AckWait, InactiveThreshold: 2 * c.opts.Lease, Replicas: c.opts.Replicas, MemoryStorage: c.opts.Memory,
 	})
 	if err != nil {
 		c.reopen(c.ctx, err)

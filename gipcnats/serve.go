@@ -161,6 +161,7 @@ func newServer(ctx context.Context, nc *nats.Conn, kind kindOf, name string, o O
 		broker: b, kind: kind, name: name, wake: make(chan struct{}, 1), idle: make(chan delivery), running: map[id]*job{}, leases: map[string]*lease{},
 		clients: map[string]bool{}, finished: recent{age: 2 * o.AckWait}, cancelled: recent{age: 2 * o.AckWait},
 	}
+	s.sweeps = []string{s.taskStream(kind), s.resultStream(), s.deadStream()}
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -291,7 +292,8 @@ func (b *broker) sweepObject(ctx context.Context, info *jetstream.ObjectInfo) er
 	return objects.Purge(ctx, jetstream.WithPurgeSubject(b.chunks(info.NUID)))
 }
 
-// hasMessage says whether the message is stored that an object belongs to.
+// hasMessage says whether the message is stored that an object belongs to. Of streams that others sweep, it has: this program may not be
+// allowed to look.
 func (b *broker) hasMessage(ctx context.Context, info *jetstream.ObjectInfo) (bool, error) {
 	stream, err := b.js.Stream(ctx, info.Headers.Get(streamHeader))
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrStreamNameRequired) {
@@ -299,6 +301,9 @@ func (b *broker) hasMessage(ctx context.Context, info *jetstream.ObjectInfo) (bo
 	}
 	if err != nil {
 		return false, err
+	}
+	if len(b.sweeps) > 0 && !slices.Contains(b.sweeps, stream.CachedInfo().Config.Name) {
+		return true, nil
 	}
 	m, err := latest(ctx, stream, info.Name)
 	return m != nil, err
