@@ -210,9 +210,10 @@ func (b *broker) publish(ctx context.Context, m *nats.Msg) (asked bool, err erro
 
 // sending is what else publishing a message has to look after. It may be used for one message, again and again.
 type sending struct {
-	value    *largeValue   // what the message stands for, or nil. It is in the object store before each attempt
-	knownFor time.Duration // for how long the server knows the message's id. After that publish doesn't ask again. 0: it may
-	asked    time.Time     // when a server may have stored it first. Zero: never
+	value    *largeValue                // what the message stands for, or nil. It is in the object store before each attempt
+	knownFor time.Duration              // for how long the server knows the message's id. After that publish doesn't ask again. 0: it may
+	asked    time.Time                  // when a server may have stored it first. Zero: never
+	isGone   func(context.Context) bool // whether its stream is gone for good, if nobody got the message. nil: it is made again
 }
 
 // errForgotten says that the message's id is of no use any more.
@@ -236,6 +237,8 @@ func (b *broker) publishWith(ctx context.Context, s *sending, m *nats.Msg) (aske
 			return asked, ctx.Err()
 		case b.final(err):
 			return asked, refusal(err)
+		case s.isGone != nil && noAnswerer(err) && s.isGone(ctx):
+			return asked, ErrNoChannel
 		}
 		if asked && s.asked.IsZero() {
 			s.asked = time.Now().Round(0).Add(-answerTime) // the attempt took no longer. The wall clock goes on while a machine sleeps
@@ -383,17 +386,5 @@ func (b *broker) purge(stream jetstream.Stream, subject string) {
 	defer cancel()
 	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
 		b.opts.Logger.Debug("gipcnats: not deleted", "subject", subject, "error", err)
-	}
-}
-
-// sleep waits, and returns the ctx's error if that ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -90,6 +90,28 @@ func openChannel[T any](ctx context.Context, nc *nats.Conn, name string, opts *C
 	return c, nil
 }
 
+// isGone says whether the server has no stream of the channel. It asks twice: a server that starts may not know all of its streams
+// yet.
+func (c *channel[T]) isGone(ctx context.Context) bool {
+	for range 2 {
+		if _, err := c.created(ctx); !errors.Is(err, jetstream.ErrStreamNotFound) || sleep(ctx, lastPause) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// created returns when the channel's stream was made.
+func (c *channel[T]) created(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, c.streamName())
+	if err != nil {
+		return time.Time{}, err
+	}
+	return stream.CachedInfo().Created, nil
+}
+
 func (c *channel[T]) streamName() string { return c.names.stream("channel", escape(c.name)) }
 
 func (c *channel[T]) subjectOf(tokens ...string) string {
@@ -131,7 +153,7 @@ func NewWriter[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 // message, for three quarters of the stream's duplicate window, which is two minutes if NATS's own tools have not changed it.
 // Then Put returns ErrUncertain also if ctx has not ended.
 //
-// Behind the end of the channel the error matches [gipc.ErrClosed]. A value that can't be encoded (*gipc.EncodeError) and one
+// Behind the end of the channel the error matches [gipc.ErrClosed]. If its stream is gone, it matches ErrNoChannel. A value that can't be encoded (*gipc.EncodeError) and one
 // that is too large (*gipc.TooLargeError) store nothing.
 func (w *Writer[T]) Put(ctx context.Context, v T) error {
 	err := w.put(ctx, v)
@@ -160,7 +182,7 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	m := &nats.Msg{Subject: c.subjectOf("msg"), Data: data, Header: withID(number)}
 	m.Header.Set(jetstream.ExpectedLastSubjSeqSubjHeader, c.end())
 	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
-	s := &sending{knownFor: c.knownFor}
+	s := &sending{knownFor: c.knownFor, isGone: c.isGone}
 	if !c.inline(len(data)) {
 		m.Subject = c.subjectOf("msg", number)
 		m.Data = []byte{format, flagLarge}
@@ -218,7 +240,7 @@ func isWrongSequence(err error) bool {
 
 // Close ends the channel, for all its Writers: Readers get what is stored, then io.EOF. It blocks while the channel is full and
 // while the server is away. When ctx ends, Close returns its error, and may be called again. Closing it twice is
-// gipc.ErrClosed. A Writer that is dropped without Close ends nothing.
+// gipc.ErrClosed, and ErrNoChannel if its stream is gone. A Writer that is dropped without Close ends nothing.
 func (w *Writer[T]) Close(ctx context.Context) error {
 	c := w.channel
 	w.mu.Lock()
@@ -228,7 +250,7 @@ func (w *Writer[T]) Close(ctx context.Context) error {
 	if !w.closed {
 		m := &nats.Msg{Subject: c.end(), Data: []byte{format, 0}, Header: withID("end")}
 		m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
-		asked, err = c.whenRoom(ctx, &sending{}, m)
+		asked, err = c.whenRoom(ctx, &sending{isGone: c.isGone}, m)
 	}
 	switch {
 	case err == nil || isWrongSequence(err): // another Writer was faster

@@ -337,3 +337,15 @@ func (r *recent) has(i id) bool {
 	_, old := r.old[i]
 	return young || old
 }
+
+// sleep waits, and returns the ctx's error if that ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

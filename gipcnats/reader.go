@@ -16,6 +16,8 @@ import (
 // Get acknowledges what this Reader's earlier Gets returned, waits for the next message, and returns it. It returns io.EOF when
 // the channel was closed and all messages before its end are acknowledged, by whatever Reader, now and ever after.
 //
+// If the channel's stream is gone, it returns an error that matches ErrNoChannel.
+//
 // It returns the ctx's error as soon as ctx ends, and loses no message. After a *gipc.DecodeError or *gipc.TooLargeError the next
 // Get returns the next message. A message whose large value can't be fetched, for any other reason than that it is gone, goes
 // back to the channel. What Get returned is delivered to another Reader if this one's process dies before it is acknowledged.
@@ -250,11 +252,20 @@ func (r *Reader[T]) fetch() {
 		if err := r.fetchSome(free); err != nil && r.fetching.Err() == nil {
 			if r.channel.nc.IsClosed() {
 				r.stop(nats.ErrConnectionClosed)
+			} else if r.isOver() {
+				r.stop(ErrNoChannel)
 			}
 			r.channel.opts.Logger.Debug("gipcnats: no messages, trying again", "channel", r.channel.name, "error", err)
 			_ = sleep(r.fetching, firstPause)
 		}
 	}
+}
+
+// isOver says whether the stream is gone that this Reader has opened. There may be another one by now: acks of what is here would be for
+// other messages of that.
+func (r *Reader[T]) isOver() bool {
+	created, err := r.channel.created(r.fetching)
+	return err == nil && !created.Equal(r.channel.stream.CachedInfo().Created) || err != nil && r.channel.isGone(r.fetching)
 }
 
 func (r *Reader[T]) fetchSome(n int) error {
