@@ -20,7 +20,7 @@ import (
 //
 // It returns the ctx's error as soon as ctx ends, and loses no message. After a *gipc.DecodeError or *gipc.TooLargeError the next
 // Get returns the next message. A message whose large value can't be fetched, for any other reason than that it is gone, goes
-// back to the channel. What Get returned is delivered to another Reader if this one's process dies before it is acknowledged.
+// back to the channel. If its bytes are not those that were stored it does so four times, and counts as received then. What Get returned is delivered to another Reader if this one's process dies before it is acknowledged.
 // While the Reader lives, that does not happen, however long its owner works on it.
 func (r *Reader[T]) Get(ctx context.Context) (T, error) {
 	var v T
@@ -74,7 +74,7 @@ func (r *Reader[T]) get(ctx context.Context, v *T) error {
 // acknowledge it.
 func (r *Reader[T]) deliver(ctx context.Context, m jetstream.Msg, v *T) error {
 	payload, err := r.payload(ctx, m)
-	if err != nil && !staysUsable(err) && !errors.Is(err, errNoValue) {
+	if err != nil && !staysUsable(err) && !errors.Is(err, errNoValue) && !isCorrupt(m, err) {
 		r.giveBack(m)
 		return err
 	}
@@ -85,6 +85,14 @@ func (r *Reader[T]) deliver(ctx context.Context, m jetstream.Msg, v *T) error {
 		return err
 	}
 	return decode(r.channel.codec, payload, v)
+}
+
+const maxCorrupt = 5 // deliveries of a message whose value is not what was stored
+
+// isCorrupt says whether fetching a value anew is of no use.
+func isCorrupt(m jetstream.Msg, err error) bool {
+	meta, e := m.Metadata()
+	return errors.Is(err, jetstream.ErrDigestMismatch) && e == nil && meta.NumDelivered >= maxCorrupt
 }
 
 // payload returns the encoding that a message has, or stands for.
