@@ -276,6 +276,7 @@ type Reader[T any] struct {
 	turn     chan struct{}      // holds one while a Get is under way
 	queue    chan jetstream.Msg // fetched, in the order of the stream
 	room     chan struct{}      // has room for one: a Get has taken something from queue
+	drops    chan string        // subjects of large values that are done
 
 	mu    sync.Mutex
 	mine  map[jetstream.Msg]struct{} // fetched and not acknowledged: kept by in-progress acks
@@ -295,13 +296,14 @@ func NewReader[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 		return nil, fmt.Errorf("gipcnats: new reader of channel %s: %w", name, err)
 	}
 	r := &Reader[T]{
-		channel: c, consumer: consumer, turn: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		channel: c, consumer: consumer, turn: make(chan struct{}, 1), room: make(chan struct{}, 1), drops: make(chan string, c.ahead),
 		queue: make(chan jetstream.Msg, c.ahead), mine: map[jetstream.Msg]struct{}{}, fetched: make(chan struct{}),
 	}
 	r.ctx, r.stop = context.WithCancelCause(context.Background())
 	r.fetching, r.endFetch = context.WithCancel(r.ctx)
 	r.done.Go(r.fetch)
 	r.done.Go(r.signsOfLife)
+	r.done.Go(r.dropping)
 	r.done.Go(func() { c.keepAckWait(r.ctx, c.stream, c.consumerConfig()) })
 	r.done.Go(func() { c.sweeping(r.ctx) })
 	return r, nil

@@ -337,6 +337,7 @@ func TestLargeMessages(t *testing.T) {
 		n++
 	}
 	test.Equal(t, n, 1)
+	test.Check(t, r.Close())
 	test.Equal(t, objects(t, r.channel.broker), 0)
 	test.Check(t, r.Remove(ctx))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -44,7 +45,7 @@ func (r *Reader[T]) get(ctx context.Context, v *T) error {
 	case <-ctx.Done():
 		return causeOf(ctx)
 	}
-	r.said(r.acknowledge())
+	r.said(r.acknowledge(ctx))
 	for {
 		r.mu.Lock()
 		ended := r.ended
@@ -158,13 +159,14 @@ func (r *Reader[T]) atEnd(ctx context.Context, m jetstream.Msg) {
 
 // Ack acknowledges what the Reader's Gets have returned.
 func (r *Reader[T]) Ack() error {
-	if err := r.acknowledge(); err != nil {
+	if err := r.acknowledge(r.ctx); err != nil {
 		return fmt.Errorf("gipcnats: acknowledge in channel %s: %w", r.channel.name, err)
 	}
 	return nil
 }
 
-func (r *Reader[T]) acknowledge() error {
+// acknowledge has large values deleted behind it. If too many of them wait, it waits, but no longer than ctx: a sweep finds the rest.
+func (r *Reader[T]) acknowledge(ctx context.Context) error {
 	r.mu.Lock()
 	held := r.held
 	r.held = nil
@@ -175,11 +177,31 @@ func (r *Reader[T]) acknowledge() error {
 	var err error
 	for _, m := range held {
 		err = errors.Join(err, m.Ack())
+	}
+	for _, m := range held {
 		if data := m.Data(); len(data) >= channelHead && data[1]&flagLarge != 0 {
-			r.channel.drop(m.Subject())
+			select {
+			case r.drops <- m.Subject():
+			case <-ctx.Done():
+			case <-r.ctx.Done():
+			}
 		}
 	}
 	return err
+}
+
+// dropping deletes large values that are done. Close waits for those that wait, but no longer than for one answer.
+func (r *Reader[T]) dropping() {
+	for r.ctx.Err() == nil {
+		select {
+		case subject := <-r.drops:
+			r.channel.drop(subject)
+		case <-r.ctx.Done():
+		}
+	}
+	for last := time.Now().Add(answerTime); len(r.drops) > 0 && time.Now().Before(last); {
+		r.channel.drop(<-r.drops)
+	}
 }
 
 // All returns the messages up to the end of the channel, which ends the loop without an error. Any other error is yielded with
@@ -203,7 +225,8 @@ func staysUsable(err error) bool {
 }
 
 // Close ends the Reader, not the channel. What it holds goes back to the channel, and so does what it returned and is not
-// acknowledged. Gets under way, and later ones, return gipc.ErrClosed, and so does a second Close.
+// acknowledged. Gets under way, and later ones, return gipc.ErrClosed, and so does a second Close. Close waits until large values that were
+// acknowledged are deleted, if the server answers.
 func (r *Reader[T]) Close() error {
 	r.mu.Lock()
 	closed := r.ctx.Err() != nil

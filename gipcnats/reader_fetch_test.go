@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -52,6 +53,29 @@ func TestAckWhileAGetFetches(t *testing.T) {
 	v, err := r.Get(test.Context(t))
 	test.Check(t, err)
 	test.Equal(t, v.N, 7)
+}
+
+// A Get whose ctx has ended waits for nothing, not for the deletion of an earlier large value from a server that is away either.
+func TestGetDoesNotWaitForADeletion(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	w := writerOf(t, server.url(), nil)
+	r := readerOf(t, server.url(), &ChannelOptions[deed]{Ahead: 1}) // and one more deletion than may wait
+	for range 3 {
+		test.Check(t, w.Put(test.Context(t), deed{Data: large(2 << 20)}))
+		_, err := r.Get(test.Context(t))
+		test.Check(t, err)
+	}
+	server.stop()
+	ctx, cancel := context.WithCancel(test.Context(t))
+	cancel()
+	start := time.Now()
+	_, err := r.Get(ctx)
+	test.Is(t, err, context.Canceled)
+	if took := time.Since(start); took > answerTime/2 {
+		t.Errorf("it took %v", took)
+	}
+	server.start()
 }
 
 // only returns what describes the one large value that there is.
