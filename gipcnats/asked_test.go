@@ -13,18 +13,20 @@ import (
 
 // lossy is a server whose answer to the first message that it stores gets lost. What becomes of the second try says next.
 type lossy struct {
-	jetstream.JetStream
-	tries int // one goroutine publishes
-	next  func() error
+	request func(context.Context, *nats.Msg) (*nats.Msg, error)
+	tries   int // one goroutine publishes
+	next    func() error
 }
 
-func (l *lossy) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+func (l *lossy) of(b *broker) { l.request, b.request = b.request, l.answer }
+
+func (l *lossy) answer(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	l.tries++
 	if l.tries > 1 {
 		return nil, l.next()
 	}
-	if _, err := l.JetStream.PublishMsg(ctx, m, opts...); err != nil {
-		return nil, err
+	if answer, err := l.request(ctx, m); err != nil || checkStored(answer.Data) != nil {
+		return answer, err
 	}
 	return nil, nats.ErrTimeout
 }
@@ -38,7 +40,7 @@ func TestDoOfATaskThatMayBeStored(t *testing.T) {
 	watcher := clientOf(t, url, calm())
 	for _, data := range [][]byte{nil, large(2 << 20)} {
 		c := clientOf(t, url, calm())
-		c.core.js = &lossy{JetStream: c.core.js, next: func() error { return full }}
+		(&lossy{next: func() error { return full }}).of(c.core.broker)
 		_, err := c.Do(test.Context(t), deed{Data: data})
 		test.Is(t, err, pool.ErrQueueFull)
 		stored(t, watcher, 0)
@@ -53,7 +55,7 @@ func TestPutThatMayHaveStored(t *testing.T) {
 	url := startServer(t).url()
 	w, r := writerOf(t, url, nil), readerOf(t, url, nil)
 	c := w.channel
-	c.js = &lossy{JetStream: c.js, next: func() error { c.nc.Close(); return nats.ErrConnectionClosed }}
+	(&lossy{next: func() error { c.nc.Close(); return nats.ErrConnectionClosed }}).of(c.broker)
 	data := large(2 << 20)
 	test.Is(t, w.Put(ctx, deed{Data: data}), nats.ErrConnectionClosed, ErrUncertain)
 	v, err := r.Get(ctx)
@@ -66,7 +68,7 @@ func TestPutThatIsRefused(t *testing.T) {
 	t.Parallel()
 	w := writerOf(t, startServer(t).url(), nil)
 	refusal := &jetstream.APIError{Code: 400, Description: "no"}
-	w.channel.js = &lossy{JetStream: w.channel.js, tries: 1, next: func() error { return refusal }}
+	(&lossy{tries: 1, next: func() error { return refusal }}).of(w.channel.broker)
 	err := w.Put(test.Context(t), deed{})
 	test.Is(t, err, refusal)
 	test.IsNot(t, err, ErrUncertain)

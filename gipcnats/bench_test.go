@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-gipc/gipc/internal/test"
-	"github.com/go-gipc/gipc/pool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/go-gipc/gipc/internal/test"
+	"github.com/go-gipc/gipc/pool"
 )
 
 const benchWorkers = 2 // and as many tasks at once in each as make the queue the bottleneck
@@ -23,19 +24,19 @@ const perRound = 1024 // tasks
 // nats.go's request and reply, and beside a work queue written by hand, whose results go through a stream as well. The pool runs
 // its tasks once in worker processes, and once in this one, where the by-hand queue's are. In each
 // round all of them have their turn, so that what else the machine does concerns all. It reports medians of the rounds, and
-// of the ratios within a round.
+// of the ratios within a round, and how long the middle one of all calls took, and all but one in a hundred.
 func BenchmarkTasks(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprint(callers, " callers"), func(b *testing.B) {
 			rivals := []func() error{bareRequest(b), bareQueue(b), gipcTask(b, false), gipcTask(b, true)}
-			rates := make([][]float64, len(rivals))
+			rates, times := make([][]float64, len(rivals)), make([][]float64, len(rivals))
 			var ofQueue, ofQueueInProcess []float64
 			for _, do := range rivals {
-				round(b, callers, do) // the first time is another one
+				round(b, callers, do, nil) // the first time is another one
 			}
 			for range b.N {
 				for i, do := range rivals {
-					rates[i] = append(rates[i], round(b, callers, do))
+					rates[i] = append(rates[i], round(b, callers, do, &times[i]))
 				}
 				n := len(ofQueue)
 				ofQueue = append(ofQueue, rates[2][n]/rates[1][n])
@@ -43,6 +44,10 @@ func BenchmarkTasks(b *testing.B) {
 			}
 			for i, name := range []string{"request/s", "queue/s", "gipcnats/s", "in-process/s"} {
 				b.ReportMetric(median(rates[i]), name)
+			}
+			for i, name := range []string{"request", "queue", "gipcnats", "in-process"} {
+				b.ReportMetric(median(times[i]), name+"-p50-ms")
+				b.ReportMetric(times[i][len(times[i])*99/100], name+"-p99-ms")
 			}
 			b.ReportMetric(median(ofQueue), "gipcnats/queue")
 			b.ReportMetric(median(ofQueueInProcess), "in-process/queue")
@@ -55,20 +60,26 @@ func median(of []float64) float64 {
 	return of[len(of)/2]
 }
 
-// round returns how often a second so many goroutines did it.
-func round(b *testing.B, callers int, do func() error) float64 {
+// round returns how often a second so many goroutines did it, and appends how long each took, in ms, to times.
+func round(b *testing.B, callers int, do func() error, times *[]float64) float64 {
+	took := make([]float64, perRound)
 	start := time.Now()
 	var group sync.WaitGroup
-	for range callers {
+	for c := range callers {
 		group.Go(func() {
-			for range perRound / callers {
+			for i := c; i < perRound; i += callers {
+				began := time.Now()
 				if err := do(); err != nil {
 					b.Error(err)
 				}
+				took[i] = float64(time.Since(began)) / float64(time.Millisecond)
 			}
 		})
 	}
 	group.Wait()
+	if times != nil {
+		*times = append(*times, took...)
+	}
 	return perRound / time.Since(start).Seconds()
 }
 

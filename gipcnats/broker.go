@@ -1,8 +1,10 @@
 package gipcnats
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -56,11 +58,11 @@ func (i id) String() string { return i.client + "." + i.number }
 
 // idOf returns the id at the end of a task's or result's subject.
 func idOf(subject string) id {
-	tokens := strings.Split(subject, ".")
-	if len(tokens) < 2 {
+	dot := strings.LastIndexByte(subject, '.')
+	if dot < 0 {
 		return id{}
 	}
-	return id{tokens[len(tokens)-2], tokens[len(tokens)-1]}
+	return id{subject[strings.LastIndexByte(subject[:dot], '.')+1 : dot], subject[dot+1:]}
 }
 
 // newID returns an id that no other process has.
@@ -86,8 +88,10 @@ type broker struct {
 	names
 	nc       *nats.Conn
 	js       jetstream.JetStream
+	request  func(context.Context, *nats.Msg) (*nats.Msg, error) // the connection's
 	opts     Options
 	sweepAge time.Duration
+	sweeps   []string // the streams whose large values it sweeps, and those of streams that are gone. Empty: of all
 
 	reopening sync.Mutex // held while streams are made again
 	mu        sync.Mutex
@@ -103,7 +107,8 @@ func newBroker(nc *nats.Conn, opts Options) (*broker, error) {
 		return nil, err
 	}
 	return &broker{
-		names: names{opts.Prefix}, nc: nc, js: js, opts: opts, sweepAge: sweepAge, opened: map[string]jetstream.StreamConfig{},
+		names: names{opts.Prefix}, nc: nc, js: js, request: nc.RequestMsgWithContext, opts: opts, sweepAge: sweepAge,
+		opened: map[string]jetstream.StreamConfig{},
 	}, nil
 }
 
@@ -196,46 +201,44 @@ func orNone(limit int64) int64 {
 // errFull says that a stream takes no more messages now.
 var errFull = errors.New("the stream is full")
 
-// publish stores a message. The server drops a second one of its id, if it has one. publish tries until it has an answer that is
+// publish stores a message. publish tries until it has an answer that is
 // final, or ctx ends, then its error matches the ctx's. asked says of any error whether a server may have stored the message all the
 // same: at an earlier try, whose answer got lost, or at the last one.
-func (b *broker) publish(ctx context.Context, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt) (asked bool, err error) {
-	return b.publishWith(ctx, &sending{}, m, msgID, opts...)
+func (b *broker) publish(ctx context.Context, m *nats.Msg) (asked bool, err error) {
+	return b.publishWith(ctx, &sending{}, m)
 }
 
 // sending is what else publishing a message has to look after. It may be used for one message, again and again.
 type sending struct {
-	value    *largeValue   // what the message stands for, or nil. It is in the object store before each attempt
-	knownFor time.Duration // for how long the server knows the message's id. After that publish doesn't ask again. 0: it may
-	asked    time.Time     // when a server may have stored it first. Zero: never
+	value    *largeValue                // what the message stands for, or nil. It is in the object store before each attempt
+	knownFor time.Duration              // for how long the server knows the message's id. After that publish doesn't ask again. 0: it may
+	asked    time.Time                  // when a server may have stored it first. Zero: never
+	isGone   func(context.Context) bool // whether its stream is gone for good, if nobody got the message. nil: it is made again
 }
 
 // errForgotten says that the message's id is of no use any more.
 var errForgotten = errors.New("there was no answer for so long that the server would not know the message again")
 
 // publishWith is publish for messages that need more.
-func (b *broker) publishWith(
-	ctx context.Context, s *sending, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt,
-) (asked bool, err error) {
-	opts = append(opts, jetstream.WithRetryAttempts(0))
-	if msgID != "" {
-		opts = append(opts, jetstream.WithMsgID(msgID))
-	}
+func (b *broker) publishWith(ctx context.Context, s *sending, m *nats.Msg) (asked bool, err error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		if err := b.ready(ctx, s); err != nil {
 			return asked, err
 		}
 		attempt, cancel := context.WithTimeout(ctx, answerTime)
-		err := b.publishOnce(attempt, m, opts...)
+		err := b.publishOnce(attempt, m)
 		cancel()
+		if err == nil {
+			return false, nil
+		}
 		asked = asked || !isNotStored(err)
 		switch {
-		case err == nil:
-			return false, nil
 		case ctx.Err() != nil:
 			return asked, ctx.Err()
 		case b.final(err):
 			return asked, refusal(err)
+		case s.isGone != nil && noAnswerer(err) && s.isGone(ctx):
+			return asked, ErrNoChannel
 		}
 		if asked && s.asked.IsZero() {
 			s.asked = time.Now().Round(0).Add(-answerTime) // the attempt took no longer. The wall clock goes on while a machine sleeps
@@ -270,12 +273,41 @@ func (b *broker) ready(ctx context.Context, s *sending) error {
 }
 
 // publishOnce tries to store a message. If its stream is gone, it is there for the next try.
-func (b *broker) publishOnce(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) error {
-	_, err := b.js.PublishMsg(ctx, m, opts...)
+func (b *broker) publishOnce(ctx context.Context, m *nats.Msg) error {
+	answer, err := b.request(ctx, m)
+	if err == nil {
+		err = checkStored(answer.Data)
+	}
 	if err != nil {
 		b.reopen(ctx, err)
 	}
 	return err
+}
+
+// checkStored returns the error in a stream's answer. Most answers have none: these are not parsed, since there are two for each task.
+func checkStored(answer []byte) error {
+	if bytes.HasPrefix(answer, []byte(`{"stream":`)) && !bytes.Contains(answer, []byte(`"error"`)) {
+		return nil
+	}
+	var parsed struct {
+		Stream string              `json:"stream"`
+		Error  *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(answer, &parsed); err != nil || parsed.Stream == "" && parsed.Error == nil {
+		return jetstream.ErrInvalidJSAck
+	}
+	if parsed.Error != nil {
+		return fmt.Errorf("nats: %w", parsed.Error)
+	}
+	return nil
+}
+
+// withID returns headers by which the server drops the second of two messages.
+func withID(id string) nats.Header { return nats.Header{jetstream.MsgIDHeader: {id}} }
+
+// withTTL returns headers by which a message ends.
+func withTTL(ttl time.Duration) nats.Header {
+	return nats.Header{jetstream.MsgTTLHeader: {ttl.String()}}
 }
 
 // noAnswerer says that nobody got the request.
@@ -354,17 +386,5 @@ func (b *broker) purge(stream jetstream.Stream, subject string) {
 	defer cancel()
 	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
 		b.opts.Logger.Debug("gipcnats: not deleted", "subject", subject, "error", err)
-	}
-}
-
-// sleep waits, and returns the ctx's error if that ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -78,6 +78,7 @@ func openChannel[T any](ctx context.Context, nc *nats.Conn, name string, opts *C
 	ctx, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
 	c := &channel[T]{broker: b, name: name, codec: o.Codec, ahead: o.Ahead}
+	b.sweeps = []string{c.streamName()}
 	c.stream, err = b.stream(ctx, jetstream.StreamConfig{
 		Name: c.streamName(), Subjects: []string{c.subjectOf(">")}, Retention: jetstream.WorkQueuePolicy,
 		MaxMsgs: orNone(o.MaxMessages), MaxBytes: orNone(o.MaxBytes),
@@ -87,6 +88,28 @@ func openChannel[T any](ctx context.Context, nc *nats.Conn, name string, opts *C
 	}
 	c.knownFor = c.stream.CachedInfo().Config.Duplicates * 3 / 4 // clocks differ, and a message is under way for a while
 	return c, nil
+}
+
+// isGone says whether the server has no stream of the channel. It asks twice: a server that starts may not know all of its streams
+// yet.
+func (c *channel[T]) isGone(ctx context.Context) bool {
+	for range 2 {
+		if _, err := c.created(ctx); !errors.Is(err, jetstream.ErrStreamNotFound) || sleep(ctx, lastPause) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// created returns when the channel's stream was made.
+func (c *channel[T]) created(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, c.streamName())
+	if err != nil {
+		return time.Time{}, err
+	}
+	return stream.CachedInfo().Created, nil
 }
 
 func (c *channel[T]) streamName() string { return c.names.stream("channel", escape(c.name)) }
@@ -130,7 +153,7 @@ func NewWriter[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 // message, for three quarters of the stream's duplicate window, which is two minutes if NATS's own tools have not changed it.
 // Then Put returns ErrUncertain also if ctx has not ended.
 //
-// Behind the end of the channel the error matches [gipc.ErrClosed]. A value that can't be encoded (*gipc.EncodeError) and one
+// Behind the end of the channel the error matches [gipc.ErrClosed]. If its stream is gone, it matches ErrNoChannel. A value that can't be encoded (*gipc.EncodeError) and one
 // that is too large (*gipc.TooLargeError) store nothing.
 func (w *Writer[T]) Put(ctx context.Context, v T) error {
 	err := w.put(ctx, v)
@@ -155,15 +178,17 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	if err != nil {
 		return err
 	}
-	m := &nats.Msg{Subject: c.subjectOf("msg"), Data: data}
 	number := newID()
-	s := &sending{knownFor: c.knownFor}
+	m := &nats.Msg{Subject: c.subjectOf("msg"), Data: data, Header: withID(number)}
+	m.Header.Set(jetstream.ExpectedLastSubjSeqSubjHeader, c.end())
+	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
+	s := &sending{knownFor: c.knownFor, isGone: c.isGone}
 	if !c.inline(len(data)) {
 		m.Subject = c.subjectOf("msg", number)
 		m.Data = []byte{format, flagLarge}
 		s.value = &largeValue{stream: c.streamName(), subject: m.Subject, data: data[channelHead:]}
 	}
-	asked, err := c.whenRoom(ctx, s, m, number, jetstream.WithExpectLastSequenceForSubject(0, c.end()))
+	asked, err := c.whenRoom(ctx, s, m)
 	switch {
 	case err == nil:
 		return nil
@@ -190,11 +215,9 @@ func (c *channel[T]) discard(ctx context.Context, subject string) {
 }
 
 // whenRoom stores a message as soon as there is room for it.
-func (c *channel[T]) whenRoom(
-	ctx context.Context, s *sending, m *nats.Msg, msgID string, opts ...jetstream.PublishOpt,
-) (asked bool, err error) {
+func (c *channel[T]) whenRoom(ctx context.Context, s *sending, m *nats.Msg) (asked bool, err error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		asked, err := c.publishWith(ctx, s, m, msgID, opts...)
+		asked, err := c.publishWith(ctx, s, m)
 		if errors.Is(err, errFull) {
 			err = sleep(ctx, pause)
 			if err == nil {
@@ -217,7 +240,7 @@ func isWrongSequence(err error) bool {
 
 // Close ends the channel, for all its Writers: Readers get what is stored, then io.EOF. It blocks while the channel is full and
 // while the server is away. When ctx ends, Close returns its error, and may be called again. Closing it twice is
-// gipc.ErrClosed. A Writer that is dropped without Close ends nothing.
+// gipc.ErrClosed, and ErrNoChannel if its stream is gone. A Writer that is dropped without Close ends nothing.
 func (w *Writer[T]) Close(ctx context.Context) error {
 	c := w.channel
 	w.mu.Lock()
@@ -225,8 +248,9 @@ func (w *Writer[T]) Close(ctx context.Context) error {
 	var asked bool
 	err := gipc.ErrClosed
 	if !w.closed {
-		m := &nats.Msg{Subject: c.end(), Data: []byte{format, 0}}
-		asked, err = c.whenRoom(ctx, &sending{}, m, "end", jetstream.WithExpectLastSequencePerSubject(0))
+		m := &nats.Msg{Subject: c.end(), Data: []byte{format, 0}, Header: withID("end")}
+		m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
+		asked, err = c.whenRoom(ctx, &sending{isGone: c.isGone}, m)
 	}
 	switch {
 	case err == nil || isWrongSequence(err): // another Writer was faster
@@ -252,6 +276,7 @@ type Reader[T any] struct {
 	turn     chan struct{}      // holds one while a Get is under way
 	queue    chan jetstream.Msg // fetched, in the order of the stream
 	room     chan struct{}      // has room for one: a Get has taken something from queue
+	drops    chan string        // subjects of large values that are done
 
 	mu    sync.Mutex
 	mine  map[jetstream.Msg]struct{} // fetched and not acknowledged: kept by in-progress acks
@@ -271,13 +296,14 @@ func NewReader[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 		return nil, fmt.Errorf("gipcnats: new reader of channel %s: %w", name, err)
 	}
 	r := &Reader[T]{
-		channel: c, consumer: consumer, turn: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		channel: c, consumer: consumer, turn: make(chan struct{}, 1), room: make(chan struct{}, 1), drops: make(chan string, c.ahead),
 		queue: make(chan jetstream.Msg, c.ahead), mine: map[jetstream.Msg]struct{}{}, fetched: make(chan struct{}),
 	}
 	r.ctx, r.stop = context.WithCancelCause(context.Background())
 	r.fetching, r.endFetch = context.WithCancel(r.ctx)
 	r.done.Go(r.fetch)
 	r.done.Go(r.signsOfLife)
+	r.done.Go(r.dropping)
 	r.done.Go(func() { c.keepAckWait(r.ctx, c.stream, c.consumerConfig()) })
 	r.done.Go(func() { c.sweeping(r.ctx) })
 	return r, nil

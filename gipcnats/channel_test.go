@@ -61,6 +61,37 @@ func TestChannel(t *testing.T) {
 	test.Check(t, late.Close(ctx))
 }
 
+// GetInto leaves nothing of the message before, and uses its memory.
+func TestGetInto(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	url := startServer(t).url()
+	w, r := writerOf(t, url, nil), readerOf(t, url, nil)
+	test.Check(t, w.Put(ctx, deed{N: 1, Do: "first", Data: []byte("four")}))
+	test.Check(t, w.Put(ctx, deed{N: 2, Data: []byte("3..")}))
+	test.Check(t, w.Close(ctx))
+	var v deed
+	test.Check(t, r.GetInto(ctx, &v))
+	test.Equal(t, v.Do+string(v.Data), "firstfour")
+	test.Check(t, r.GetInto(ctx, &v))
+	test.Equal(t, v.Do+string(v.Data), "3..")
+	test.Equal(t, v.N, 2)
+	test.Equal(t, r.GetInto(ctx, &v), io.EOF)
+
+	raw := &ChannelOptions[[]byte]{Codec: gipc.Raw{}}
+	rawWriter, err := NewWriter(ctx, connect(t, url), "raw", raw)
+	test.Check(t, err)
+	rawReader, err := NewReader(ctx, connect(t, url), "raw", raw)
+	test.Check(t, err)
+	t.Cleanup(func() { _ = rawReader.Close() })
+	test.Check(t, rawWriter.Put(ctx, []byte("bytes")))
+	memory := make([]byte, 8)
+	into := memory
+	test.Check(t, rawReader.GetInto(ctx, &into))
+	test.Equal(t, string(into), "bytes")
+	test.Equal(t, &into[0], &memory[0])
+}
+
 // Several Readers share the messages, and each gets the end.
 func TestReadersShare(t *testing.T) {
 	t.Parallel()
@@ -306,6 +337,7 @@ func TestLargeMessages(t *testing.T) {
 		n++
 	}
 	test.Equal(t, n, 1)
+	test.Check(t, r.Close())
 	test.Equal(t, objects(t, r.channel.broker), 0)
 	test.Check(t, r.Remove(ctx))
 }

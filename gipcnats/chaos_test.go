@@ -9,10 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/test"
 	"github.com/go-gipc/gipc/pool"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Machines are killed, one a second, and the server is started again from its store, twice. Each Do returns once, with its own
@@ -133,8 +135,9 @@ func TestDeploysCountAsNoStarts(t *testing.T) {
 	for i := range 5 {
 		m, err := consumer.Next()
 		test.Check(t, err)
-		test.Equal(t, deliveries(m), uint64(i+1))
-		s.handBack(m, 0)
+		d := pulled{c.core.nc, &nats.Msg{Subject: m.Subject(), Reply: m.Reply(), Data: m.Data()}}
+		test.Equal(t, d.Number(), uint64(i+1))
+		s.handBack(d)
 	}
 	serving(t, url, o, nil)
 	test.Check(t, <-ended)

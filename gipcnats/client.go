@@ -187,8 +187,13 @@ func (c *client) run(ctx context.Context, message []byte, patient bool) (resultM
 	w := &waiter{result: make(chan answer, 1)}
 	n := c.enter(w)
 	id := id{c.id, strconv.FormatUint(n, 10)}
-	ctx, stop := either(ctx, c.ctx)
-	defer stop()
+	if ctx.Done() == nil {
+		ctx = c.ctx
+	} else {
+		both, stop := either(ctx, c.ctx)
+		defer stop()
+		ctx = both
+	}
 	defer func() {
 		if c.leave(n) {
 			c.dropWithin(ctx, c.result(id))
@@ -283,7 +288,7 @@ func (c *client) send(ctx context.Context, id id, message []byte, large, patient
 	t.head(message)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		// No id is needed: the subject has room for one message only.
-		again, err := c.publishWith(ctx, &sending{value: value}, &nats.Msg{Subject: subject, Data: message}, "")
+		again, err := c.publishWith(ctx, &sending{value: value}, &nats.Msg{Subject: subject, Data: message})
 		asked = asked || again
 		switch {
 		case !errors.Is(err, errFull):

@@ -77,7 +77,7 @@ func answers(t testing.TB, c *client, n uint64) {
 func answersAgain(t testing.TB, c *client, n uint64) {
 	t.Helper()
 	subject := c.result(id{c.id, strconv.FormatUint(n, 10)})
-	_, err := c.publish(t.Context(), &nats.Msg{Subject: subject, Data: []byte{format, byte(resultValue), flagLarge}}, "")
+	_, err := c.publish(t.Context(), &nats.Msg{Subject: subject, Data: []byte{format, byte(resultValue), flagLarge}})
 	test.Check(t, err)
 }
 

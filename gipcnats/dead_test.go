@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -73,34 +72,16 @@ func TestDeadLetterThatIsNotStored(t *testing.T) {
 	test.Check(t, err)
 	_, err = c.core.js.Publish(ctx, c.core.dead(c.core.kind, id{"somebody", "1"}), nil)
 	test.Check(t, err)
-	logs := &watched{}
+	logs := &test.Text{}
 	o.Logger = slog.New(slog.NewTextHandler(logs, nil))
 	serving(t, url, o, nil)
 	path := filepath.Join(t.TempDir(), "starts")
 	result := test.Started(func() error { _, err := c.Do(ctx, deed{Do: "panic", Path: path}); return err })
-	test.Eventually(t, "the letter is refused", func() bool { return logs.has("a dead letter is not stored") })
+	test.Eventually(t, "the letter is refused", func() bool { return logs.Has("a dead letter is not stored") })
 	test.Check(t, dead.Purge(ctx))
 	var worker *pool.WorkerError
 	if err := <-result; !errors.As(err, &worker) || worker.Starts != 1 {
 		t.Errorf("got %v", err)
 	}
 	test.Equal(t, len(lines(t, path)), 1)
-}
-
-// watched is a log that a test looks at.
-type watched struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (w *watched) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.Write(b)
-}
-
-func (w *watched) has(text string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return strings.Contains(w.text.String(), text)
 }

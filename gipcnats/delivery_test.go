@@ -13,25 +13,23 @@ import (
 	"github.com/go-gipc/gipc/pool"
 )
 
-// delivery is a task's message that the test hands to a Serve as the server would.
-type delivery struct {
-	jetstream.Msg // nil: what a test doesn't expect is not there
-	subject       string
-	data          []byte
-	number        uint64 // of deliveries, this one included
-	back          func() // is called by Nak, before it returns. nil: nothing
-	ended         string // how it was settled
+// handed is a task's message that the test hands to a Serve as the server would.
+type handed struct {
+	delivery // nil: what a test doesn't expect is not there
+	subject  string
+	data     []byte
+	number   uint64 // of deliveries, this one included
+	back     func() // is called by Nak, before it returns. nil: nothing
+	ended    string // how it was settled
 }
 
-func (d *delivery) Subject() string { return d.subject }
-func (d *delivery) Data() []byte    { return d.data }
-func (d *delivery) Metadata() (*jetstream.MsgMetadata, error) {
-	return &jetstream.MsgMetadata{NumDelivered: d.number}, nil
-}
-func (d *delivery) Ack() error                         { d.ended = "ack"; return nil }
-func (d *delivery) NakWithDelay(_ time.Duration) error { return d.Nak() }
+func (d *handed) Subject() string                    { return d.subject }
+func (d *handed) Data() []byte                       { return d.data }
+func (d *handed) Number() uint64                     { return d.number }
+func (d *handed) Ack() error                         { d.ended = "ack"; return nil }
+func (d *handed) NakWithDelay(_ time.Duration) error { return d.Nak() }
 
-func (d *delivery) Nak() error {
+func (d *handed) Nak() error {
 	d.ended = "nak"
 	if d.back != nil {
 		d.back()
@@ -40,7 +38,7 @@ func (d *delivery) Nak() error {
 }
 
 // alone returns a Serve that takes nothing by itself, and deliveries of one task for it.
-func alone(t testing.TB, o *Options) (s *server, deliver func(number uint64) *delivery) {
+func alone(t testing.TB, o *Options) (s *server, deliver func(number uint64) *handed) {
 	t.Helper()
 	kind := kindOfTask(obey, "")
 	s, err := newServer(test.Context(t), connect(t, startServer(t).url()), kind, "obey me", *resolved(t, o))
@@ -49,8 +47,8 @@ func alone(t testing.TB, o *Options) (s *server, deliver func(number uint64) *de
 	data := make([]byte, taskHead)
 	head := taskMessage{lease: time.Minute}
 	head.head(data)
-	return s, func(number uint64) *delivery {
-		return &delivery{subject: s.task(kind, id{"client", "1"}), data: data, number: number}
+	return s, func(number uint64) *handed {
+		return &handed{subject: s.task(kind, id{"client", "1"}), data: data, number: number}
 	}
 }
 
@@ -164,7 +162,97 @@ func TestNoPullForASlotThatIsSpokenFor(t *testing.T) {
 		}, nil
 	}
 	check("before it comes", 1)
-	s.preparing = 1 // as pullOne counts it
+	s.preparing = 1 // as came counts it
 	s.run(deliver(1))
 	test.Equal(t, s.preparing, 0)
+}
+
+// A Serve asks for several tasks at once, and for more when half of those have come: each request costs the server something.
+func TestPullsForManySlots(t *testing.T) {
+	t.Parallel()
+	s, _ := alone(t, &Options{})
+	free := 64
+	s.free, s.has = func() int { return free }, func() int { return 0 }
+	for _, c := range []struct{ free, pulling, want int }{
+		{64, 0, 64}, {64, 33, 0}, {64, 32, 32}, {1, 0, 1}, {1, 1, 0}, {2, 1, 1}, {0, 0, 1}, {0, 1, 0},
+	} {
+		free, s.pulling = c.free, c.pulling
+		if n := s.room(); n != c.want || s.pulling != c.pulling+n {
+			t.Errorf("%d are free and %d were asked for: asks for %d more, want %d", c.free, c.pulling, n, c.want)
+		}
+	}
+}
+
+// What was asked for, and was lost with its request, is asked for again.
+func TestLostPulls(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*inbox){
+		"silence":    func(in *inbox) { in.heard = in.heard.Add(-2*pullHeartbeat - time.Second) },
+		"reconnect":  func(in *inbox) { in.epoch-- },
+		"no publish": func(in *inbox) { in.broke = nats.ErrInvalidConnection },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := alone(t, &Options{})
+			s.pulling = 3
+			in := s.ask(nil, 3)
+			test.Equal(t, s.checked(in), in)
+			s.mu.Lock()
+			pulling := s.pulling
+			s.mu.Unlock()
+			test.Equal(t, pulling, 3)
+			s.mu.Lock()
+			lose(in)
+			s.mu.Unlock()
+			test.Equal(t, s.checked(in), nil)
+			s.jobs.Wait()
+			test.Equal(t, s.pulling, 0)
+			test.Equal(t, in.over, true)
+		})
+	}
+}
+
+// A request that ends counts for as much as it has not got. One that is old has time to get it.
+func TestPullsThatEnd(t *testing.T) {
+	t.Parallel()
+	s, deliver := alone(t, &Options{})
+	s.pulling = 5
+	in := s.ask(nil, 5)
+	s.came(in, status("408", "2"))
+	test.Equal(t, s.pulling, 3)
+	s.came(in, status("100", ""))
+	test.Equal(t, s.pulling, 3)
+	in.born = in.born.Add(-pullAge - time.Second)
+	test.Equal(t, s.checked(in), nil)
+	s.load = func([]byte) (start, error) {
+		return func(_ context.Context, left func()) outcome { left(); return outcome{cancelled: true} }, nil
+	}
+	m := deliver(1)
+	_, err := s.publish(t.Context(), &nats.Msg{Subject: m.subject, Data: m.data})
+	test.Check(t, err)
+	test.Eventually(t, "the task comes to the old inbox", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.pulling == 2 && s.finished.has(idOf(m.subject))
+	})
+	s.stop(nil)
+	s.jobs.Wait()
+	test.Equal(t, s.pulling, 0)
+}
+
+func status(code, left string) *nats.Msg {
+	return &nats.Msg{Header: nats.Header{"Status": {code}, "Nats-Pending-Messages": {left}}}
+}
+
+// The number of deliveries stands in the subject of a message's acks, whatever the server says besides.
+func TestNumberOfADelivery(t *testing.T) {
+	t.Parallel()
+	for reply, want := range map[string]uint64{
+		"$JS.ACK.stream.consumer.7.1.2.3.4":                   7,
+		"$JS.ACK.hub.account.stream.consumer.8.1.2.3.4":       8,
+		"$JS.ACK.hub.account.stream.consumer.9.1.2.3.4.token": 9,
+		"$JS.ACK.stream.consumer":                             1,
+		"":                                                    1,
+	} {
+		test.Equal(t, pulled{nil, &nats.Msg{Reply: reply}}.Number(), want)
+	}
 }

@@ -45,6 +45,10 @@ var (
 	// ErrClosed says that the Client was closed.
 	ErrClosed = errors.New("the client is closed")
 
+	// ErrNoChannel says that the stream of a channel that was open is gone, with what was in it: somebody has deleted it, or it ended with
+	// its server's memory. Who opens the channel anew makes it anew.
+	ErrNoChannel = errors.New("the channel's stream is gone, or another one has its name: open the channel again")
+
 	// ErrUncertain says that the server had not answered when the ctx of a Put or Close ended, the connection was closed, or it was
 	// too late for a Put to ask again: the message may be stored.
 	ErrUncertain = errors.New("the server has not answered, the message may be stored")

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/pool"
@@ -31,7 +30,7 @@ type job struct {
 	ctx    context.Context // of the task
 	cancel context.CancelCauseFunc
 
-	msg jetstream.Msg // the latest delivery. The server's mutex guards it
+	msg delivery // the latest delivery. The server's mutex guards it
 }
 
 // startsRecord is what is known of a task's starts. There is none as long as a task was delivered once.
@@ -44,7 +43,7 @@ type startsRecord struct {
 var errGone = errors.New("its caller does not wait for it any more")
 
 // run does everything about one delivery.
-func (s *server) run(m jetstream.Msg) {
+func (s *server) run(m delivery) {
 	j := s.admit(m)
 	if j == nil {
 		s.count(&s.preparing, -1)
@@ -83,7 +82,7 @@ func (s *server) count(n *int, by int) {
 }
 
 // admit makes a job of a delivery, or settles it: one that is for a task which runs here already, has run, or was cancelled.
-func (s *server) admit(m jetstream.Msg) *job {
+func (s *server) admit(m delivery) *job {
 	id := idOf(m.Subject())
 	task, err := parseTask(m.Data())
 	if err != nil {
@@ -115,7 +114,7 @@ func (s *server) admit(m jetstream.Msg) *job {
 // leave takes a job out of the table, if it is there. It returns the latest delivery: none comes behind it. Whoever gives the
 // task back must leave first. Otherwise the server may deliver it again at once, and admit takes that for one more delivery of this
 // job, which nobody runs.
-func (s *server) leave(j *job) jetstream.Msg {
+func (s *server) leave(j *job) delivery {
 	j.cancel(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,19 +131,11 @@ func (s *server) said(id id, err error) {
 	}
 }
 
-// delivery returns the latest delivery of a job.
-func (s *server) delivery(j *job) jetstream.Msg {
+// latest returns the latest delivery of a job.
+func (s *server) latest(j *job) delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return j.msg
-}
-
-func deliveries(m jetstream.Msg) uint64 {
-	meta, err := m.Metadata()
-	if err != nil {
-		return 1
-	}
-	return meta.NumDelivered
 }
 
 // prepare does what comes before a start: is the task wanted, may it start, what is its argument. It returns what becomes of a task
@@ -153,7 +144,7 @@ func (s *server) prepare(j *job) *outcome {
 	if s.leaseEnded(j.id.client, j.task.lease) {
 		return &outcome{cancelled: true}
 	}
-	if deliveries(s.delivery(j)) > 1 {
+	if s.latest(j).Number() > 1 {
 		if !s.isWanted(j.id) {
 			return &outcome{cancelled: true}
 		}
@@ -230,7 +221,7 @@ func (s *server) settle(j *job, o *outcome) {
 // finish acknowledges a task that has a result, or needs none, and deletes what belongs to it. The server tells whoever watches it
 // of one that is condemned.
 func (s *server) finish(j *job, condemned string) {
-	m := s.delivery(j)
+	m := s.latest(j)
 	if condemned == "" {
 		s.said(j.id, m.Ack())
 	} else {
@@ -242,7 +233,7 @@ func (s *server) finish(j *job, condemned string) {
 	if j.task.large {
 		s.drop(s.task(s.kind, j.id))
 	}
-	if j.record.Starts > 0 || deliveries(m) > 1 {
+	if j.record.Starts > 0 || m.Number() > 1 {
 		s.purge(s.state, s.starts(j.id))
 	}
 }
@@ -258,8 +249,8 @@ func (s *server) store(j *job, message []byte) error {
 	}
 	for {
 		// A second one, of a Serve that did not get the answer, finds nobody who waits.
-		_, err := s.publishWith(s.work, &sending{value: value}, &nats.Msg{Subject: subject, Data: message}, "",
-			jetstream.WithMsgTTL(j.task.lease+resultTime))
+		m := &nats.Msg{Subject: subject, Data: message, Header: withTTL(j.task.lease + resultTime)}
+		_, err := s.publishWith(s.work, &sending{value: value}, m)
 		if !errors.Is(err, errFull) {
 			return err
 		}
@@ -280,16 +271,16 @@ func (s *server) refuse(j *job, why error) {
 }
 
 // handBack gives a delivery back that nobody has looked at.
-func (s *server) handBack(m jetstream.Msg, delay time.Duration) {
+func (s *server) handBack(m delivery) {
 	j := &job{id: idOf(m.Subject()), msg: m}
 	s.notStarted(j)
-	s.said(j.id, m.NakWithDelay(delay))
+	s.said(j.id, m.Nak())
 }
 
 // notStarted writes down that a delivery was no start. What is written down already stays if it can't be read.
 func (s *server) notStarted(j *job) {
 	var err error
-	if !j.known && deliveries(s.delivery(j)) > 1 {
+	if !j.known && s.latest(j).Number() > 1 {
 		err = s.readStarts(j)
 	}
 	if err == nil {
@@ -343,12 +334,11 @@ func (s *server) condemn(j *job, starts int) *outcome {
 		reason = e.Error()
 	}
 	s.opts.Logger.Error("gipcnats: a task goes to the dead letters", "task", s.name, "id", j.id.String(), "starts", starts, "reason", reason)
-	letter := nats.NewMsg(s.dead(s.kind, j.id))
-	letter.Data = j.data
+	letter := &nats.Msg{Subject: s.dead(s.kind, j.id), Data: j.data, Header: withID("dead " + j.id.String())}
 	letter.Header.Set("Gipc-Task", oneLine(s.name))
 	letter.Header.Set("Gipc-Starts", strconv.Itoa(starts))
 	letter.Header.Set("Gipc-Reason", oneLine(reason))
-	_, err := s.publish(s.work, letter, "dead "+j.id.String())
+	_, err := s.publish(s.work, letter)
 	if err == nil && j.task.large {
 		err = s.moveValue(s.work, s.task(s.kind, j.id), s.deadStream(), letter.Subject)
 	}

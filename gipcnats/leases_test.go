@@ -66,7 +66,7 @@ func TestWaitingTasksOfALostClient(t *testing.T) {
 	}
 	m := deliver(1)
 	for _, m := range []*nats.Msg{{Subject: s.lease(ghost)}, {Subject: m.subject, Data: m.data}} {
-		_, err := s.publish(ctx, m, "")
+		_, err := s.publish(ctx, m)
 		test.Check(t, err)
 	}
 	s.lookForClients(ctx)
@@ -90,7 +90,7 @@ func TestClientsThatAreNotLost(t *testing.T) {
 	ctx := test.Context(t)
 	s, _ := alone(t, &Options{})
 	for _, client := range []string{"alive", "closed"} {
-		_, err := s.publish(ctx, &nats.Msg{Subject: s.lease(client)}, "")
+		_, err := s.publish(ctx, &nats.Msg{Subject: s.lease(client)})
 		test.Check(t, err)
 	}
 	s.lookForClients(ctx)

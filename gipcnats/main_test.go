@@ -13,11 +13,12 @@ import (
 	"testing"
 	"time"
 
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
 	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/test"
 	"github.com/go-gipc/gipc/pool"
-	natsserver "github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 )
 
 func TestMain(m *testing.M) {
@@ -118,9 +119,15 @@ type broken struct {
 
 func startServer(t testing.TB) *broken {
 	t.Helper()
+	return startServerWith(t, func(*natsserver.Options) {})
+}
+
+func startServerWith(t testing.TB, change func(*natsserver.Options)) *broken {
+	t.Helper()
 	b := &broken{t: t, options: natsserver.Options{
 		Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
 	}}
+	change(&b.options)
 	b.start()
 	b.options.Port = b.server.Addr().(*net.TCPAddr).Port
 	t.Cleanup(b.stop)

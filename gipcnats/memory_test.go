@@ -1,6 +1,7 @@
 package gipcnats
 
 import (
+	"io"
 	"path/filepath"
 	"testing"
 
@@ -55,6 +56,49 @@ func TestDeletedStreams(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// The ends of a channel whose stream is gone say so, whatever they are doing. Who opens it again makes it again, and its old ends stay
+// away from the new one's messages.
+func TestChannelThatIsGone(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*broken, *Reader[deed]){
+		"deleted":         func(_ *broken, r *Reader[deed]) { test.Check(t, r.Remove(test.Context(t))) },
+		"ended in memory": func(server *broken, _ *Reader[deed]) { server.stop(); server.start() },
+		"made again since": func(server *broken, r *Reader[deed]) {
+			test.Check(t, r.Remove(test.Context(t)))
+			writerOf(t, server.url(), nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := test.Context(t)
+			server := startServer(t)
+			o := &ChannelOptions[deed]{Memory: true}
+			w, r := writerOf(t, server.url(), o), readerOf(t, server.url(), o)
+			test.Check(t, w.Put(ctx, deed{N: 1}))
+			_, err := r.Get(ctx)
+			test.Check(t, err)
+			waiting := test.Started(func() error { _, err := r.Get(ctx); return err })
+			lose(server, r)
+			test.Is(t, <-waiting, ErrNoChannel)
+			if name != "made again since" {
+				test.Is(t, w.Put(ctx, deed{N: 2}), ErrNoChannel)
+				test.Is(t, w.Put(ctx, deed{Data: large(2 << 20)}), ErrNoChannel)
+				test.Is(t, w.Close(ctx), ErrNoChannel)
+			}
+			w, again := writerOf(t, server.url(), o), readerOf(t, server.url(), o)
+			test.Check(t, w.Put(ctx, deed{N: 3}))
+			test.Check(t, w.Close(ctx))
+			_, err = r.Get(ctx)
+			test.Is(t, err, ErrNoChannel)
+			v, err := again.Get(ctx)
+			test.Check(t, err)
+			test.Equal(t, v.N, 3)
+			_, err = again.Get(ctx)
+			test.Equal(t, err, io.EOF)
+		})
+	}
 }
 
 // A client whose streams are gone can be closed.

@@ -8,10 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/test"
 	"github.com/go-gipc/gipc/pool"
-	"github.com/nats-io/nats.go"
 )
 
 type point struct{ X, Y int }

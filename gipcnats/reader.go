@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,9 +17,11 @@ import (
 // Get acknowledges what this Reader's earlier Gets returned, waits for the next message, and returns it. It returns io.EOF when
 // the channel was closed and all messages before its end are acknowledged, by whatever Reader, now and ever after.
 //
+// If the channel's stream is gone, it returns an error that matches ErrNoChannel.
+//
 // It returns the ctx's error as soon as ctx ends, and loses no message. After a *gipc.DecodeError or *gipc.TooLargeError the next
 // Get returns the next message. A message whose large value can't be fetched, for any other reason than that it is gone, goes
-// back to the channel. What Get returned is delivered to another Reader if this one's process dies before it is acknowledged.
+// back to the channel. If its bytes are not those that were stored it does so four times, and counts as received then. What Get returned is delivered to another Reader if this one's process dies before it is acknowledged.
 // While the Reader lives, that does not happen, however long its owner works on it.
 func (r *Reader[T]) Get(ctx context.Context) (T, error) {
 	var v T
@@ -42,7 +45,7 @@ func (r *Reader[T]) get(ctx context.Context, v *T) error {
 	case <-ctx.Done():
 		return causeOf(ctx)
 	}
-	r.said(r.acknowledge())
+	r.said(r.acknowledge(ctx))
 	for {
 		r.mu.Lock()
 		ended := r.ended
@@ -72,7 +75,7 @@ func (r *Reader[T]) get(ctx context.Context, v *T) error {
 // acknowledge it.
 func (r *Reader[T]) deliver(ctx context.Context, m jetstream.Msg, v *T) error {
 	payload, err := r.payload(ctx, m)
-	if err != nil && !staysUsable(err) && !errors.Is(err, errNoValue) {
+	if err != nil && !staysUsable(err) && !errors.Is(err, errNoValue) && !isCorrupt(m, err) {
 		r.giveBack(m)
 		return err
 	}
@@ -83,6 +86,14 @@ func (r *Reader[T]) deliver(ctx context.Context, m jetstream.Msg, v *T) error {
 		return err
 	}
 	return decode(r.channel.codec, payload, v)
+}
+
+const maxCorrupt = 5 // deliveries of a message whose value is not what was stored
+
+// isCorrupt says whether fetching a value anew is of no use.
+func isCorrupt(m jetstream.Msg, err error) bool {
+	meta, e := m.Metadata()
+	return errors.Is(err, jetstream.ErrDigestMismatch) && e == nil && meta.NumDelivered >= maxCorrupt
 }
 
 // payload returns the encoding that a message has, or stands for.
@@ -148,13 +159,14 @@ func (r *Reader[T]) atEnd(ctx context.Context, m jetstream.Msg) {
 
 // Ack acknowledges what the Reader's Gets have returned.
 func (r *Reader[T]) Ack() error {
-	if err := r.acknowledge(); err != nil {
+	if err := r.acknowledge(r.ctx); err != nil {
 		return fmt.Errorf("gipcnats: acknowledge in channel %s: %w", r.channel.name, err)
 	}
 	return nil
 }
 
-func (r *Reader[T]) acknowledge() error {
+// acknowledge has large values deleted behind it. If too many of them wait, it waits, but no longer than ctx: a sweep finds the rest.
+func (r *Reader[T]) acknowledge(ctx context.Context) error {
 	r.mu.Lock()
 	held := r.held
 	r.held = nil
@@ -165,11 +177,31 @@ func (r *Reader[T]) acknowledge() error {
 	var err error
 	for _, m := range held {
 		err = errors.Join(err, m.Ack())
+	}
+	for _, m := range held {
 		if data := m.Data(); len(data) >= channelHead && data[1]&flagLarge != 0 {
-			r.channel.drop(m.Subject())
+			select {
+			case r.drops <- m.Subject():
+			case <-ctx.Done():
+			case <-r.ctx.Done():
+			}
 		}
 	}
 	return err
+}
+
+// dropping deletes large values that are done. Close waits for those that wait, but no longer than for one answer.
+func (r *Reader[T]) dropping() {
+	for r.ctx.Err() == nil {
+		select {
+		case subject := <-r.drops:
+			r.channel.drop(subject)
+		case <-r.ctx.Done():
+		}
+	}
+	for last := time.Now().Add(answerTime); len(r.drops) > 0 && time.Now().Before(last); {
+		r.channel.drop(<-r.drops)
+	}
 }
 
 // All returns the messages up to the end of the channel, which ends the loop without an error. Any other error is yielded with
@@ -193,7 +225,8 @@ func staysUsable(err error) bool {
 }
 
 // Close ends the Reader, not the channel. What it holds goes back to the channel, and so does what it returned and is not
-// acknowledged. Gets under way, and later ones, return gipc.ErrClosed, and so does a second Close.
+// acknowledged. Gets under way, and later ones, return gipc.ErrClosed, and so does a second Close. Close waits until large values that were
+// acknowledged are deleted, if the server answers.
 func (r *Reader[T]) Close() error {
 	r.mu.Lock()
 	closed := r.ctx.Err() != nil
@@ -250,11 +283,20 @@ func (r *Reader[T]) fetch() {
 		if err := r.fetchSome(free); err != nil && r.fetching.Err() == nil {
 			if r.channel.nc.IsClosed() {
 				r.stop(nats.ErrConnectionClosed)
+			} else if r.isOver() {
+				r.stop(ErrNoChannel)
 			}
 			r.channel.opts.Logger.Debug("gipcnats: no messages, trying again", "channel", r.channel.name, "error", err)
 			_ = sleep(r.fetching, firstPause)
 		}
 	}
+}
+
+// isOver says whether the stream is gone that this Reader has opened. There may be another one by now: acks of what is here would be for
+// other messages of that.
+func (r *Reader[T]) isOver() bool {
+	created, err := r.channel.created(r.fetching)
+	return err == nil && !created.Equal(r.channel.stream.CachedInfo().Created) || err != nil && r.channel.isGone(r.fetching)
 }
 
 func (r *Reader[T]) fetchSome(n int) error {

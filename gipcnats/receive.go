@@ -2,8 +2,9 @@ package gipcnats
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -11,7 +12,9 @@ import (
 )
 
 const (
-	pullExpiry    = 10 * time.Second // a pull that found nothing is asked again
+	pullExpiry    = 10 * time.Second // a pull that found nothing ends
+	pullSlack     = 2 * time.Second  // by so much later the server has said that it has ended
+	pullAge       = time.Minute      // after that an inbox gets no more
 	pullHeartbeat = 2 * time.Second  // a server that is silent for twice this has lost the pull
 	resultsAhead  = 256              // how many results the server sends without being asked again
 )
@@ -32,24 +35,31 @@ func (c *client) receive() {
 func (c *client) receiveResults() error {
 	consumer, err := c.results.CreateOrUpdateConsumer(c.ctx, jetstream.ConsumerConfig{
 		Durable: c.id, FilterSubject: c.result(id{c.id, ">"}), AckPolicy: jetstream.AckExplicitPolicy,
-		InactiveThreshold: 2 * c.opts.Lease, Replicas: c.opts.Replicas, MemoryStorage: c.opts.Memory,
+		AckWait: c.opts.AckWait, InactiveThreshold: 2 * c.opts.Lease, Replicas: c.opts.Replicas, MemoryStorage: c.opts.Memory,
 	})
 	if err != nil {
 		c.reopen(c.ctx, err)
 		return err
 	}
-	results, err := consumer.Messages(jetstream.PullMaxMessages(resultsAhead),
-		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+	failed := make(chan error, 1)
+	results, err := consumer.Consume(c.took, jetstream.PullMaxMessages(resultsAhead), jetstream.PullExpiry(pullExpiry),
+		jetstream.PullHeartbeat(pullHeartbeat), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+			select {
+			case failed <- err:
+			default:
+			}
+		}))
 	if err != nil {
 		return err
 	}
 	defer results.Stop()
-	for {
-		m, err := results.Next(jetstream.NextContext(c.ctx))
-		if err != nil {
-			return err
-		}
-		c.took(m)
+	select {
+	case err := <-failed:
+		return err
+	case <-results.Closed():
+		return jetstream.ErrMsgIteratorClosed
+	case <-c.ctx.Done():
+		return c.ctx.Err()
 	}
 }
 
@@ -67,121 +77,245 @@ func (c *client) took(m jetstream.Msg) {
 	}
 }
 
-// renew tells the server that the client lives.
-func (c *client) renew() error {
-	ctx, cancel := context.WithTimeout(c.ctx, answerTime)
-	defer cancel()
-	return c.publishOnce(ctx, &nats.Msg{Subject: c.lease(c.id)}, jetstream.WithMsgTTL(c.opts.Lease))
+// delivery is a task's message, as the server delivered it.
+type delivery interface {
+	Subject() string
+	Data() []byte
+	Number() uint64 // how often it was delivered
+	Ack() error
+	Nak() error
+	NakWithDelay(delay time.Duration) error
+	InProgress() error
+	TermWithReason(reason string) error
 }
 
-// keepLease renews the client's lease while it lives. What is not renewed ends by itself.
-func (c *client) keepLease() {
-	pause := c.opts.Lease / 3
-	for sleep(c.ctx, pause) == nil {
-		pause = c.opts.Lease / 3
-		if err := c.renew(); err != nil && c.ctx.Err() == nil {
-			c.opts.Logger.Warn("gipcnats: the client's lease is not renewed, trying again", "error", err)
-			pause = lastPause
-		}
+// pulled is a delivery that a pull has brought.
+type pulled struct {
+	nc *nats.Conn
+	m  *nats.Msg
+}
+
+func (p pulled) say(what string) error { return p.nc.Publish(p.m.Reply, []byte(what)) }
+func (p pulled) Subject() string       { return p.m.Subject }
+func (p pulled) Data() []byte          { return p.m.Data }
+func (p pulled) Ack() error            { return p.say("+ACK") }
+func (p pulled) Nak() error            { return p.say("-NAK") }
+func (p pulled) InProgress() error     { return p.say("+WPI") }
+
+func (p pulled) NakWithDelay(delay time.Duration) error {
+	return p.say(fmt.Sprintf(`-NAK {"delay": %d}`, delay))
+}
+
+func (p pulled) TermWithReason(reason string) error { return p.say("+TERM " + reason) }
+
+// Number reads the subject of the acks: $JS.ACK, the domain and the account if the server says them, stream, consumer, number.
+func (p pulled) Number() uint64 {
+	skip := 4
+	if strings.Count(p.m.Reply, ".") > 8 {
+		skip = 6
 	}
+	rest := p.m.Reply
+	for range skip {
+		_, rest, _ = strings.Cut(rest, ".")
+	}
+	number, _, _ := strings.Cut(rest, ".")
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return 1
+	}
+	return n
 }
 
-// watchWorkers gives up tasks that nobody serves.
-func (c *client) watchWorkers() {
-	interval := min(max(c.opts.NoWorker/4, 10*time.Millisecond), answerTime)
-	for sleep(c.ctx, interval) == nil {
-		if !c.someWait() || c.isServed() {
-			c.mu.Lock()
-			c.served = time.Now()
-			c.mu.Unlock()
-			continue
-		}
-		c.mu.Lock()
-		for n, w := range c.waiting {
-			if !w.sent.IsZero() && time.Since(later(w.sent, c.served)) >= c.opts.NoWorker {
-				delete(c.waiting, n)
-				w.result <- answer{err: ErrNoWorker}
+// inbox is where tasks come that were asked for. The server's mutex guards its fields without a comment.
+type inbox struct {
+	subject string // constant
+	sub     *nats.Subscription
+	epoch   uint64        // the count of reconnects when it was made
+	born    time.Time     // when it was made
+	closed  chan struct{} // closed behind the last message
+
+	asked int       // tasks that were asked for and have not come
+	heard time.Time // when the server was last heard, or asked while it owed nothing
+	broke error     // why asking again is of no use
+	over  bool      // what comes now goes back
+}
+
+// pull asks for as many tasks as the Pool would start at once, until ctx ends.
+func (s *server) pull() {
+	ticker := time.NewTicker(100 * time.Millisecond) // for what others do with the Pool
+	defer ticker.Stop()
+	var in *inbox
+	for s.ctx.Err() == nil {
+		if s.nc.IsConnected() {
+			in = s.checked(in)
+			if n := s.room(); n > 0 {
+				in = s.ask(in, n)
 			}
 		}
-		c.mu.Unlock()
-	}
-}
-
-// isServed says whether somebody serves the task, or nobody can tell.
-func (c *client) isServed() bool {
-	ctx, cancel := context.WithTimeout(c.ctx, answerTime)
-	defer cancel()
-	_, err := c.nc.RequestWithContext(ctx, c.who(c.kind), nil)
-	return !errors.Is(err, nats.ErrNoResponders)
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-// someWait says whether a stored task has no result yet.
-func (c *client) someWait() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, w := range c.waiting {
-		if !w.sent.IsZero() {
-			return true
-		}
-	}
-	return false
-}
-
-// audit ends each Do whose task is gone without a result, so that none waits for ever. A task is gone if neither it nor its
-// result was in its stream, twice, a lease apart: a result that the client has fetched has reached its Do in between.
-func (c *client) audit() {
-	for sleep(c.ctx, c.opts.Lease) == nil {
-		for _, n := range c.overdue() {
-			missing, err := c.isMissing(id{c.id, strconv.FormatUint(n, 10)})
-			if err != nil {
-				break // the server is away, nobody can tell
+		select {
+		case <-s.wake:
+		case <-ticker.C:
+			if s.nc.IsClosed() {
+				s.stop(nats.ErrConnectionClosed)
+				s.cut()
 			}
-			c.judge(n, missing)
+		case <-s.ctx.Done():
+		}
+	}
+	if in != nil {
+		s.end(in)
+	}
+}
+
+// checked returns the inbox if it is still good, and nil otherwise. One that is old gets no more requests, but what was asked for may
+// still come: if a request got lost on its way, its tasks are not waited for for ever.
+func (s *server) checked(in *inbox) *inbox {
+	if in == nil {
+		return nil
+	}
+	s.mu.Lock()
+	err := in.broke
+	s.mu.Unlock()
+	switch {
+	case err != nil:
+		s.jobs.Go(func() { s.end(in) })
+		s.opts.Logger.Debug("gipcnats: no tasks, trying again", "task", s.name, "error", err)
+		if sleep(s.ctx, lastPause) == nil {
+			if err := s.openConsumer(); err != nil { // it may be gone
+				s.opts.Logger.Debug("gipcnats: the consumer can't be opened, trying again", "task", s.name, "error", err)
+			}
+		}
+	case s.isLost(in):
+		s.jobs.Go(func() { s.end(in) })
+	case time.Since(in.born) > pullAge:
+		s.jobs.Go(func() {
+			for last := time.Now().Add(pullExpiry + pullSlack); time.Now().Before(last) && !s.isLost(in); {
+				if sleep(s.ctx, lastPause) != nil {
+					break
+				}
+			}
+			s.end(in)
+		})
+	default:
+		return in
+	}
+	return nil
+}
+
+// isLost says whether the server may have forgotten an inbox.
+func (s *server) isLost(in *inbox) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return in.asked > 0 && time.Since(in.heard) > 2*pullHeartbeat || in.epoch != s.nc.Stats().Reconnects
+}
+
+// ask asks the server for n tasks, which room has counted. It returns the inbox that they come to, a new one if there is none.
+func (s *server) ask(in *inbox, n int) *inbox {
+	if in == nil {
+		var err error
+		if in, err = s.newInbox(); err != nil {
+			s.count(&s.pulling, -n)
+			s.said(id{}, err)
+			_ = sleep(s.ctx, lastPause)
+			return nil
+		}
+	}
+	s.mu.Lock()
+	if in.asked == 0 {
+		in.heard = time.Now()
+	}
+	in.asked += n
+	s.mu.Unlock()
+	request := fmt.Sprintf(`{"batch":%d,"expires":%d,"idle_heartbeat":%d}`, n, pullExpiry, pullHeartbeat)
+	err := s.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+s.taskStream(s.kind)+"."+s.kind.print, in.subject, []byte(request))
+	if err != nil {
+		s.mu.Lock()
+		in.broke = err
+		s.mu.Unlock()
+	}
+	return in
+}
+
+func (s *server) newInbox() (in *inbox, err error) {
+	in = &inbox{subject: s.nc.NewInbox(), epoch: s.nc.Stats().Reconnects, born: time.Now(), closed: make(chan struct{})}
+	if in.sub, err = s.nc.Subscribe(in.subject, func(m *nats.Msg) { s.came(in, m) }); err != nil {
+		return nil, err
+	}
+	in.sub.SetClosedHandler(func(string) { close(in.closed) }) // behind the last message
+	return in, in.sub.SetPendingLimits(-1, -1)                 // no more comes than was asked for
+}
+
+// came takes what has come into an inbox: a task, which it runs, or what the server says of a request.
+func (s *server) came(in *inbox, m *nats.Msg) {
+	d := pulled{s.nc, m}
+	status := m.Header.Get("Status")
+	s.mu.Lock()
+	in.heard = time.Now()
+	over := in.over
+	switch {
+	case status != "" && len(m.Data) == 0:
+		s.told(in, m, status)
+		over = false
+	case !over:
+		s.owesLess(in, 1)
+		s.preparing++
+		select {
+		case s.idle <- d:
+		default:
+			s.jobs.Go(func() { s.runs(d) })
+		}
+	}
+	s.mu.Unlock()
+	if over {
+		s.handBack(d)
+	}
+}
+
+// runs runs one task after the other: a goroutine that has run one has the stack that it takes.
+func (s *server) runs(d delivery) {
+	for s.run(d); ; s.run(d) {
+		s.lookAgain()
+		select {
+		case d = <-s.idle:
+		case <-s.ctx.Done():
+			return
 		}
 	}
 }
 
-// overdue returns the numbers of tasks that were stored a lease ago.
-func (c *client) overdue() []uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var old []uint64
-	for n, w := range c.waiting {
-		if !w.sent.IsZero() && time.Since(w.sent) >= c.opts.Lease {
-			old = append(old, n)
-		}
+// told looks at what the server says of a request. The caller holds the mutex.
+func (s *server) told(in *inbox, m *nats.Msg, status string) {
+	switch status {
+	case "100": // it lives
+	case "408": // it has waited long enough
+		left, _ := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
+		s.owesLess(in, left)
+	default:
+		in.broke = fmt.Errorf("the server answered %s %s", status, m.Header.Get("Description"))
 	}
-	return old
+	s.lookAgain()
 }
 
-// isMissing says whether the server has neither a task nor its result.
-func (c *client) isMissing(id id) (bool, error) {
-	m, err := find(c.ctx, c.tasks, c.task(c.kind, id))
-	if err != nil || m != nil {
-		return false, err
-	}
-	m, err = find(c.ctx, c.results, c.result(id))
-	return err == nil && m == nil, err
+// owesLess counts tasks that have come, or won't come. The caller holds the mutex.
+func (s *server) owesLess(in *inbox, n int) {
+	n = min(max(n, 0), in.asked)
+	in.asked -= n
+	s.pulling -= n
 }
 
-// judge ends a Do whose task was missing before.
-func (c *client) judge(n uint64, missing bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	w := c.waiting[n]
-	if w == nil {
-		return
+// end closes an inbox. What the server has sent in the meantime goes back to it.
+func (s *server) end(in *inbox) {
+	s.mu.Lock()
+	in.over = true
+	s.owesLess(in, in.asked)
+	s.mu.Unlock()
+	if in.sub.Drain() != nil {
+		return // the connection is closed
 	}
-	if missing && w.missing {
-		delete(c.waiting, n)
-		w.result <- answer{err: ErrLost}
+	ctx, cancel := context.WithTimeout(s.work, answerTime)
+	defer cancel()
+	select {
+	case <-in.closed:
+	case <-ctx.Done():
 	}
-	w.missing = missing
 }

@@ -3,15 +3,18 @@ package gipcnats
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/go-gipc/gipc/internal/test"
 	"github.com/go-gipc/gipc/pool"
-	natsserver "github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 )
 
 var resize = pool.Register("resize", func(_ context.Context, d deed) (done, error) {
@@ -21,7 +24,7 @@ var resize = pool.Register("resize", func(_ context.Context, d deed) (done, erro
 	return done{N: d.N, Data: d.Data}, nil
 })
 
-// The permissions in docs/nats.md are enough for workers and clients, for large values too. What else they ask for is an error.
+// The permissions in docs/nats.md are enough for workers, clients, writers and readers, for large values too. What else they ask for is an error.
 func TestPermissionsOfTheDocs(t *testing.T) {
 	t.Parallel()
 	ctx := test.Context(t)
@@ -73,10 +76,48 @@ func TestPermissionsOfTheDocs(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	test.Check(t, admin.sweep(ctx, 0))
+	sweeper, err := newServer(ctx, as("worker"), kindOfTask(resize, ""), "resize", *resolved(t, o))
+	test.Check(t, err)
+	test.Check(t, sweeper.sweep(ctx, 0))
+	channelOfTheDocs(t, as)
+	test.Check(t, sweeper.sweep(ctx, 0)) // a message of the channel is there
 	test.Check(t, c.Close())
 	stop()
 	test.Check(t, <-served)
 	test.Check(t, p.Close())
+}
+
+// channelOfTheDocs moves messages through channel frames, which the administrator makes.
+func channelOfTheDocs(t *testing.T, as func(user string) *nats.Conn) {
+	ctx := test.Context(t)
+	o := &ChannelOptions[deed]{Prefix: "farm", AckWait: time.Second} // so that the Reader renews, too
+	_, err := NewWriter(ctx, as("admin"), "frames", o)
+	test.Check(t, err)
+	w, err := NewWriter(ctx, as("writer"), "frames", o)
+	test.Check(t, err)
+	r, err := NewReader(ctx, as("reader"), "frames", o)
+	test.Check(t, err)
+	for _, size := range []int{1, 3 << 20} {
+		test.Check(t, w.Put(ctx, deed{Data: large(size)}))
+		v, err := r.Get(ctx)
+		test.Check(t, err)
+		test.Equal(t, len(v.Data), size)
+		test.Check(t, r.channel.sweep(ctx, 0)) // finds its message
+		if size > 1 {
+			_, err = w.channel.renewValue(ctx, r.held[0].Subject()) // as a Put does that waits for long
+			test.Check(t, err)
+		}
+	}
+	test.Check(t, w.Close(ctx))
+	_, err = r.Get(ctx)
+	test.Equal(t, err, io.EOF)
+	test.Check(t, r.Close())
+	w, err = NewWriter(ctx, as("admin"), "another", o) // whose messages only the administrator may see
+	test.Check(t, err)
+	test.Check(t, w.Put(ctx, deed{Data: large(3 << 20)}))
+	before := objects(t, w.channel.broker)
+	test.Check(t, r.channel.sweep(ctx, 0))
+	test.Equal(t, objects(t, w.channel.broker), before)
 }
 
 func resolved(t testing.TB, o *Options) *Options {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -135,17 +134,16 @@ type server struct {
 	work context.Context // that of the tasks: ends with the connection
 	cut  context.CancelFunc
 	wake chan struct{} // has room for one: look again how many tasks to pull
+	idle chan delivery // to goroutines that have run a task
 	jobs sync.WaitGroup
 
 	clients map[string]bool // with a lease, or with tasks that wait. Owned by looking
 
 	mu        sync.Mutex
-	consumer  jetstream.Consumer          // nil: to be made
-	idle      []jetstream.MessagesContext // without a pull under way
-	pulling   int                         // pulls under way
-	preparing int                         // tasks that have come, and were not given to the Pool yet
-	given     int                         // tasks that were given to the Pool, which may be about to take them, and have not left it
-	storing   int                         // tasks that have left the Pool, and are not settled yet
+	pulling   int // tasks that were asked for and have not come
+	preparing int // tasks that have come, and were not given to the Pool yet
+	given     int // tasks that were given to the Pool, which may be about to take them, and have not left it
+	storing   int // tasks that have left the Pool, and are not settled yet
 	running   map[id]*job
 	finished  recent
 	cancelled recent
@@ -160,15 +158,16 @@ func newServer(ctx context.Context, nc *nats.Conn, kind kindOf, name string, o O
 		return nil, err
 	}
 	s := &server{
-		broker: b, kind: kind, name: name, wake: make(chan struct{}, 1), running: map[id]*job{}, leases: map[string]*lease{},
+		broker: b, kind: kind, name: name, wake: make(chan struct{}, 1), idle: make(chan delivery), running: map[id]*job{}, leases: map[string]*lease{},
 		clients: map[string]bool{}, finished: recent{age: 2 * o.AckWait}, cancelled: recent{age: 2 * o.AckWait},
 	}
+	s.sweeps = []string{s.taskStream(kind), s.resultStream(), s.deadStream()}
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
 	s.ctx, s.stop = context.WithCancelCause(ctx)
 	s.work, s.cut = context.WithCancel(context.WithoutCancel(ctx))
-	if _, err := s.openConsumer(); err != nil {
+	if err := s.openConsumer(); err != nil {
 		s.stop(err)
 		s.cut()
 		return nil, err
@@ -219,45 +218,22 @@ func (s *server) serve() error {
 	return nil
 }
 
-// pull asks for a task for each that the Pool would start at once, until ctx ends.
-func (s *server) pull() {
-	ticker := time.NewTicker(100 * time.Millisecond) // for what others do with the Pool
-	defer ticker.Stop()
-	for s.ctx.Err() == nil {
-		for range s.room() {
-			s.jobs.Go(s.pullOne)
-		}
-		select {
-		case <-s.wake:
-		case <-ticker.C:
-			if s.nc.IsClosed() {
-				s.stop(nats.ErrConnectionClosed)
-				s.cut()
-			}
-		case <-s.ctx.Done():
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, it := range s.idle {
-		it.Stop()
-	}
-}
-
 const maxStoring = 256 // results that wait to be stored, before no more tasks are taken
 
-// room says how many more pulls there should be, and counts them. A task that the Pool is about to take needs one of the slots that are
-// free. If no worker can be started, one task at a time is taken: the Pool tries again with it.
+// room says how many more tasks to ask for, and counts them. A task that the Pool is about to take needs one of the slots that are
+// free. If no worker can be started, one task at a time is taken: the Pool tries again with it. As long as half of what there is room
+// for is asked for already, it says none: each request costs the server something, and those that wait cost it for each task.
 func (s *server) room() int {
 	has := s.has() // before free: what the Pool takes in between counts twice for a moment, otherwise it would not count at all
 	n := s.free()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n -= s.pulling + s.preparing + max(0, s.given-has)
-	if n <= 0 && has == 0 && s.pulling+s.preparing+len(s.running) == 0 {
+	n -= s.preparing + max(0, s.given-has)
+	if n <= 0 && has == 0 && s.preparing+len(s.running) == 0 {
 		n = 1
 	}
-	if s.storing > maxStoring {
+	n -= s.pulling
+	if n < s.pulling || s.storing > maxStoring {
 		n = 0
 	}
 	n = max(n, 0)
@@ -272,97 +248,16 @@ func (s *server) lookAgain() {
 	}
 }
 
-// pullOne gets one task and runs it.
-func (s *server) pullOne() {
-	m, err := s.next()
-	s.mu.Lock()
-	s.pulling--
-	if err == nil {
-		s.preparing++
-	}
-	s.mu.Unlock()
-	if err == nil {
-		s.run(m)
-	} else if s.ctx.Err() == nil {
-		s.opts.Logger.Debug("gipcnats: no task, trying again", "task", s.name, "error", err)
-		_ = sleep(s.ctx, lastPause)
-	}
-	s.lookAgain()
-}
-
-// next waits for a task. An iterator asks the server for one task at each Next, and for none besides.
-func (s *server) next() (jetstream.Msg, error) {
-	it, err := s.iterator()
-	if err != nil {
-		return nil, err
-	}
-	m, err := it.Next(jetstream.NextContext(s.ctx))
-	s.mu.Lock()
-	if err == nil && s.ctx.Err() == nil {
-		s.idle = append(s.idle, it)
-		s.mu.Unlock()
-		return m, nil
-	}
-	if s.ctx.Err() == nil {
-		s.consumer = nil // it may be gone
-	}
-	s.mu.Unlock()
-	s.giveBack(it, m)
-	if err == nil {
-		err = s.ctx.Err()
-	}
-	return nil, err
-}
-
-// giveBack stops an iterator. What the server has sent in the meantime goes back to it.
-func (s *server) giveBack(it jetstream.MessagesContext, m jetstream.Msg) {
-	it.Drain()
-	for {
-		if m != nil {
-			s.handBack(m, 0)
-		}
-		var err error
-		if m, err = it.Next(jetstream.NextMaxWait(answerTime)); err != nil {
-			return
-		}
-	}
-}
-
-func (s *server) iterator() (jetstream.MessagesContext, error) {
-	s.mu.Lock()
-	if n := len(s.idle); n > 0 {
-		it := s.idle[n-1]
-		s.idle = s.idle[:n-1]
-		s.mu.Unlock()
-		return it, nil
-	}
-	consumer := s.consumer
-	s.mu.Unlock()
-	if consumer == nil {
-		var err error
-		if consumer, err = s.openConsumer(); err != nil {
-			return nil, err
-		}
-	}
-	return consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
-}
-
 // openConsumer opens the consumer that all Serves of the task share, and makes it and its stream if they are gone.
-func (s *server) openConsumer() (jetstream.Consumer, error) {
+func (s *server) openConsumer() error {
 	ctx, cancel := context.WithTimeout(s.ctx, openTime)
 	defer cancel()
-	consumer, err := shared(ctx, s.tasks, s.consumerConfig())
+	_, err := shared(ctx, s.tasks, s.consumerConfig())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		s.reopen(ctx, err)
-		consumer, err = shared(ctx, s.tasks, s.consumerConfig())
+		_, err = shared(ctx, s.tasks, s.consumerConfig())
 	}
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.consumer = consumer
-	return consumer, nil
+	return err
 }
 
 // consumerConfig is that of the task's consumer. Its end, long after the last Serve, costs no task.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -170,12 +171,44 @@ func (b *broker) tryGetValue(ctx context.Context, subject string) ([]byte, error
 		return nil, err
 	}
 	defer object.Close()
+	if err := b.isWhole(ctx, store, object); err != nil {
+		return nil, err
+	}
 	value, err := io.ReadAll(io.LimitReader(object, int64(b.opts.MaxValue)+1))
 	if err == nil && len(value) > b.opts.MaxValue {
 		err = &gipc.TooLargeError{Size: uint64(len(value)), Limit: b.opts.MaxValue}
 	}
 	return value, err
 }
+
+// isWhole looks whether all chunks of an object are there: whoever reads it would wait for the others. A crash may have left it behind
+// half deleted.
+func (b *broker) isWhole(ctx context.Context, store jetstream.ObjectStore, object jetstream.ObjectResult) error {
+	info, err := object.Info()
+	if err != nil {
+		return err
+	}
+	stream, err := b.js.Stream(ctx, "OBJ_"+b.values())
+	if err != nil {
+		return err
+	}
+	chunks := b.chunks(info.NUID)
+	state, err := stream.Info(ctx, jetstream.WithSubjectFilter(chunks))
+	if err != nil || state.State.Subjects[chunks] >= uint64(info.Chunks) {
+		return err
+	}
+	now, err := store.GetInfo(ctx, info.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrObjectNotFound) || err == nil && now.NUID == info.NUID:
+		return errNoValue
+	case err == nil:
+		return errReplaced
+	}
+	return err
+}
+
+// errReplaced says that a large value was stored again while it was looked at.
+var errReplaced = errors.New("the large value is another one now")
 
 // drop deletes a large value, if it is there. Where that fails, a sweep finds it.
 func (b *broker) drop(subject string) {
@@ -291,7 +324,8 @@ func (b *broker) sweepObject(ctx context.Context, info *jetstream.ObjectInfo) er
 	return objects.Purge(ctx, jetstream.WithPurgeSubject(b.chunks(info.NUID)))
 }
 
-// hasMessage says whether the message is stored that an object belongs to.
+// hasMessage says whether the message is stored that an object belongs to. Of streams that others sweep, it has: this program may not be
+// allowed to look.
 func (b *broker) hasMessage(ctx context.Context, info *jetstream.ObjectInfo) (bool, error) {
 	stream, err := b.js.Stream(ctx, info.Headers.Get(streamHeader))
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrStreamNameRequired) {
@@ -299,6 +333,9 @@ func (b *broker) hasMessage(ctx context.Context, info *jetstream.ObjectInfo) (bo
 	}
 	if err != nil {
 		return false, err
+	}
+	if len(b.sweeps) > 0 && !slices.Contains(b.sweeps, stream.CachedInfo().Config.Name) {
+		return true, nil
 	}
 	m, err := latest(ctx, stream, info.Name)
 	return m != nil, err

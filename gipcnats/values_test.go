@@ -7,10 +7,11 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/test"
 	"github.com/go-gipc/gipc/pool"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // objects returns how many messages of any kind there are in the object store's stream.

@@ -115,7 +115,7 @@ func remove(t testing.TB, path string) {
 
 // One Logger gets what the pool reports, and what its workers log.
 func TestLogger(t *testing.T) {
-	var out lockedText
+	var out test.Text
 	logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	p := newTestPool(t, Options{Max: 1, Logger: logger})
 	_, err := p.Do(test.Context(t), deed{Do: "log", N: 7})
@@ -127,23 +127,6 @@ func TestLogger(t *testing.T) {
 		`level=INFO msg="from the worker" child=obey`, `level=DEBUG msg="gipc: worker ready" task=obey`,
 		`level=WARN msg="gipc: worker ended" task=obey`, "reason=lost",
 	} {
-		test.Eventually(t, want, func() bool { return strings.Contains(out.String(), want) })
+		test.Eventually(t, want, func() bool { return out.Has(want) })
 	}
-}
-
-type lockedText struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedText) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *lockedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -1,7 +1,7 @@
 // Command farm hashes the files of a tree on any number of machines. One binary is server, worker and client, by flag:
 //
 //	farm -server 0.0.0.0:4222 -store /var/lib/farm    # an embedded NATS server, for those who have none
-//	farm -worker nats://host:4222                     # on each machine, as often as wanted
+//	farm -worker nats://host:4222 -memory 512         # on each machine, as often as wanted; MiB for each process
 //	farm -hash tree nats://host:4222                  # prints what sha256sum prints
 //	farm -demo                                        # all of them here, and one machine is killed in the middle
 package main
@@ -56,6 +56,8 @@ func main() {
 	serve := flag.String("server", "", "be a NATS server at this `address`")
 	store := flag.String("store", "", "the `directory` in which the server keeps its streams")
 	worker := flag.String("worker", "", "work for the server at this `URL`")
+	memory := flag.Int64("memory", 0, "how many `MiB` each process of a worker may use; 0: any number")
+	cgroup := flag.String("cgroup", "", "the `directory` of a delegated cgroup that bounds the processes of a worker")
 	tree := flag.String("hash", "", "hash the files of this `directory`; the server's URL follows")
 	demo := flag.Bool("demo", false, "do all of that here, with the current directory or the one that follows")
 	flag.Parse()
@@ -68,7 +70,7 @@ func main() {
 	case *serve != "":
 		err = beServer(ctx, *serve, *store)
 	case *worker != "":
-		err = beWorker(ctx, *worker)
+		err = beWorker(ctx, *worker, &gipc.Limits{Memory: *memory << 20, Cgroup: *cgroup, NoCore: true})
 	case *tree != "":
 		_, err = beClient(ctx, flag.Arg(0), *tree, func(s sum) { fmt.Printf("%x  %s\n", s.Hash, s.Path) })
 	}
@@ -120,8 +122,8 @@ func connect(url string) (*nats.Conn, error) {
 }
 
 // beWorker serves the task until ctx ends, and finishes what it has: so SIGTERM drains.
-func beWorker(ctx context.Context, url string) error {
-	p, err := pool.New(hash, nil)
+func beWorker(ctx context.Context, url string, limits *gipc.Limits) error {
+	p, err := pool.New(hash, &pool.Options{Spawn: &gipc.SpawnOptions{Limits: limits}})
 	if err != nil {
 		return err
 	}
