@@ -40,9 +40,15 @@ func Bounded(t testing.TB) {
 // Eventually waits for what another goroutine is about to do.
 func Eventually(t testing.TB, what string, happened func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(Patience / 2); !happened(); runtime.Gosched() {
+	limit := time.Now().Add(Patience / 2)
+	for tries := 0; !happened(); tries++ {
 		if time.Now().After(limit) {
 			t.Fatalf("never: %s", what)
+		}
+		if tries < 1000 {
+			runtime.Gosched()
+		} else { // it takes long: others need the processor
+			time.Sleep(100 * time.Microsecond)
 		}
 	}
 }
