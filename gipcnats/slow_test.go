@@ -1,9 +1,11 @@
 package gipcnats
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -126,24 +128,40 @@ func doAll(ctx context.Context, c *Client[deed, done], data []byte) <-chan error
 	})
 }
 
-// A slow client gets all results, each once.
+// A slow client gets all results, each once. The test stores them, as a Serve does: before the client's request for them ends.
 func TestSlowClient(t *testing.T) {
 	t.Parallel()
+	ctx := test.Context(t)
 	server := impatient(t)
+	watcher := clientOf(t, server.url(), nil)
+	data := large(slowSize)
 	nc, way := slow(t, server.url())
-	o := &Options{AckWait: 2 * time.Second} // and a lease that it does not lose meanwhile
-	c, err := NewClient(nc, obey, o)
+	c, err := NewClient(nc, obey, &Options{AckWait: 2 * time.Second}) // and a lease that it does not lose meanwhile
 	test.Check(t, err)
 	t.Cleanup(func() { _ = c.Close() })
-	data := large(slowSize)
-	ended := doAll(test.Context(t), c, data)
-	watcher := clientOf(t, server.url(), nil)
+	var ended []<-chan error
+	for range slowItems {
+		ended = append(ended, test.Started(func() error {
+			r, err := c.Do(ctx, deed{})
+			if err == nil && !bytes.Equal(r.Data, data) {
+				err = fmt.Errorf("got %d bytes", len(r.Data))
+			}
+			return err
+		}))
+	}
 	stored(t, watcher, slowItems)
+	result, err := encode(obey.ResultCodec(), newResult(resultValue), done{Data: data})
+	test.Check(t, err)
 	way.close(nc)
-	serving(t, server.url(), o, &pool.Options{Max: 2})
+	for i := range slowItems {
+		_, err := watcher.core.publish(ctx, &nats.Msg{Subject: watcher.core.result(id{c.core.id, strconv.Itoa(i + 1)}), Data: result})
+		test.Check(t, err)
+	}
 	cutOff(t, server)
 	way.Unlock()
-	test.Check(t, <-ended)
+	for _, e := range ended {
+		test.Check(t, <-e)
+	}
 }
 
 // A slow Serve gets all tasks.
