@@ -98,12 +98,6 @@ func bomb(t *testing.T, width, height int) []byte {
 	return blackPNG(t, width, height, 1, 0)
 }
 
-// deepBomb is bomb with 8 bytes for each pixel: red, green, blue and alpha of 16 bits each. Of its rows there is only the first one.
-func deepBomb(t *testing.T, width, height int) []byte {
-	t.Helper()
-	return blackPNG(t, width, height, 16, 6)
-}
-
 // blackPNG returns a PNG with so many bits for each colour of a pixel, and a type of colours.
 func blackPNG(t *testing.T, width, height, bits, colours int) []byte {
 	t.Helper()

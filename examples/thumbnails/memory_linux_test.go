@@ -10,6 +10,12 @@ import (
 	"github.com/go-gipc/gipc/pool"
 )
 
+// deepBomb is bomb with 8 bytes for each pixel: red, green, blue and alpha of 16 bits each. Of its rows there is only the first one.
+func deepBomb(t *testing.T, width, height int) []byte {
+	t.Helper()
+	return blackPNG(t, width, height, 16, 6)
+}
+
 // A bomb with no more pixels than are allowed, but with more memory for each than a worker has, costs its own request, and none that
 // is on another worker.
 func TestBombAboveTheMemoryLimit(t *testing.T) {
