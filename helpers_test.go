@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/go-gipc/gipc/internal/fd"
-	"github.com/go-gipc/gipc/internal/ring"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -76,14 +75,6 @@ func inMemory[T any](opts *Options[T]) *Options[T] {
 	}
 	o.Shared = *sharedSize
 	return &o
-}
-
-// descriptorsOfAnEnd is how many an end of a channel has.
-func descriptorsOfAnEnd() int {
-	if *sharedSize > 0 {
-		return ring.Descriptors
-	}
-	return 1
 }
 
 // needsPipe skips a test of what only channels over pipes do.

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/go-gipc/gipc/internal/ring"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -17,3 +18,11 @@ func deafen(cmd *exec.Cmd) { cmd.Path, cmd.Args = "/bin/sleep", []string{"sleep"
 
 // otherProgram makes a command start a program that does nothing in place of its own.
 func otherProgram(cmd *exec.Cmd) { cmd.Path = "/bin/true" }
+
+// descriptorsOfAnEnd is how many an end of a channel has.
+func descriptorsOfAnEnd() int {
+	if *sharedSize > 0 {
+		return ring.Descriptors
+	}
+	return 1
+}
