@@ -51,6 +51,7 @@ func init() {
 
 // Where this program is a subreaper, or process 1 of a container, the members of a killed group become its children.
 func TestKilledGroupLeavesNoZombiesToASubreaper(t *testing.T) {
+	test.SkipUnderQEMU(t, "it refuses the prctl that makes a subreaper")
 	for _, how := range []string{"Kill", "Stop"} {
 		ctx := test.Context(t)
 		r, w := stringPipe(t)
