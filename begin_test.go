@@ -33,7 +33,7 @@ func init() {
 func TestChildThatBreaksTheProtocolIsKilled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	tooMuch := pack.Append(nil, &report{Text: strings.Repeat("x", maxReport)})
+	tooMuch := pack.Append(nil, &report{Serving: true, Text: strings.Repeat("x", maxReport)}) // wrong in nothing but its size
 	for name, text := range map[string]string{"nonsense": "\xff\xff", "nothing": "", "too much": string(tooMuch)} {
 		p := spawnIt(t, entryDeed, deedArgs{Do: "break protocol", Text: text}, nil)
 		err := p.Wait(ctx)

@@ -213,6 +213,7 @@ func TestOrphanKnowsAtTheBeginningOfItsGrace(t *testing.T) {
 	test.Check(t, p.Signal(os.Kill))
 	began := time.Now()
 	test.Equal(t, get(t, ctx, r), "orphaned")
+	test.Equal(t, get(t, ctx, r), proc.ErrParentGone.Error())
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %v", took)
 	}
@@ -230,6 +231,10 @@ func init() {
 			return err
 		}
 		<-proc.Parent.Done()
-		return a.Out.Put(context.Background(), "orphaned")
+		if err := a.Out.Put(context.Background(), "orphaned"); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return a.Out.Put(context.Background(), context.Cause(ctx).Error())
 	})
 }

@@ -3,6 +3,7 @@ package gipc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -258,4 +259,28 @@ func TestUnsupportedOnWindows(t *testing.T) {
 	}
 	test.Check(t, w.Close())
 	test.Check(t, p.Wait(ctx))
+}
+
+func init() {
+	// Fails if programs that it starts would inherit what it has from its parent.
+	addDeed("check handles", func(_ context.Context, a deedArgs) error {
+		for _, number := range []int{fd.Number(a.Out.out.Stream()), fd.Number(a.File)} {
+			switch inheritable, err := test.Inheritable(windows.Handle(number)); {
+			case err != nil:
+				return err
+			case inheritable:
+				return fmt.Errorf("handle %d can be inherited", number)
+			}
+		}
+		return nil
+	})
+}
+
+func TestPassedHandlesAreNotInheritable(t *testing.T) {
+	ctx := test.Context(t)
+	_, w := stringPipe(t)
+	file, fileW, err := os.Pipe()
+	test.Check(t, err)
+	defer file.Close()
+	test.Check(t, spawnIt(t, entryDeed, deedArgs{Do: "check handles", Out: w, File: fileW}, nil).Wait(ctx))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -41,6 +42,35 @@ func TestStatusIsUnknownWhereSomebodyElseReaps(t *testing.T) {
 		t.Errorf("code %d, signal %v, known %v", code, sig, known)
 	}
 	test.Equal(t, c.Kill(), os.ErrProcessDone)
+}
+
+// A process that holds a child's crash pipe delays its parent by no more than DrainDelay, and loses no report.
+func TestHeldCrashPipeHoldsNobody(t *testing.T) {
+	for deed, want := range map[string]struct {
+		code  int
+		value string
+	}{"nothing": {0, unnamedCrash}, "panic boom": {2, "boom"}} {
+		t.Run(deed, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
+			var crash *os.File
+			c := begin(t, deed, Command{Change: func(cmd *exec.Cmd) {
+				var err error
+				crash, err = test.DupFile(cmd.ExtraFiles[crashFD])
+				test.Check(t, err)
+			}})
+			defer crash.Close()
+			<-c.Exited()
+			select {
+			case <-c.over:
+			case <-time.After(10 * DrainDelay):
+				t.Error("its parent waits for who holds the pipe")
+				_ = crash.Close()
+			}
+			c.endsWith(t, want.code)
+			value, _ := ExplainCrash(c.CrashReport(), nil)
+			test.Equal(t, value, want.value)
+		})
+	}
 }
 
 // Ctrl-C, which goes to a whole group, reaches the parent alone.

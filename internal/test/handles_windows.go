@@ -50,10 +50,17 @@ func listHandles(t testing.TB) (n int) {
 // IsInheritable says whether processes that this one starts may get a handle.
 func IsInheritable(t testing.TB, h windows.Handle) bool {
 	t.Helper()
+	is, err := Inheritable(h)
+	Check(t, err)
+	return is
+}
+
+// Inheritable is IsInheritable for a child of a test.
+func Inheritable(h windows.Handle) (bool, error) {
 	var flags uint32
 	proc := kernel32.NewProc("GetHandleInformation")
 	if ok, _, err := proc.Call(uintptr(h), uintptr(unsafe.Pointer(&flags))); ok == 0 {
-		t.Fatal(err)
+		return false, err
 	}
-	return flags&windows.HANDLE_FLAG_INHERIT != 0
+	return flags&windows.HANDLE_FLAG_INHERIT != 0, nil
 }
