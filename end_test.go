@@ -246,7 +246,7 @@ func TestWhatAnEntrypointReturnedIsKnownThoughItsQueueCannotDrain(t *testing.T) 
 	for text, want := range map[string]string{"disk is on fire": "disk is on fire", "": "before others had read"} {
 		_, w := pipeOf[string](t, &Options[string]{Buffer: 1 << 20, PipeSize: 64 << 10})
 		returning, say := stringPipe(t)
-		p := spawnIt(t, entryQueue, queueArgs{Text: text, Out: w, Say: say}, &SpawnOptions{Grace: 400 * time.Millisecond})
+		p := spawnIt(t, entryQueue, queueArgs{Text: text, Out: w, Say: say}, &SpawnOptions{Grace: 4 * time.Second})
 		get(t, ctx, returning)
 		err := p.Stop(ctx)
 		var exit *ExitError

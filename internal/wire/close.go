@@ -159,18 +159,22 @@ func (out *Outbound) writeMark() error {
 	if !unknown {
 		return nil
 	}
-	patience := time.NewTimer(markPatience)
-	defer patience.Stop()
-	select {
-	case err := <-closed:
-		return err
-	case <-patience.C:
-		return nil
+	for range markSteps {
+		select {
+		case err := <-closed:
+			return err
+		case <-time.After(markStep):
+		}
 	}
+	return nil
 }
 
-// markPatience is how long Close waits for the mark on a stream that doesn't tell whether it has room: most have.
-const markPatience = 10 * time.Millisecond
+// How long Close waits for the mark on a stream that doesn't tell whether it has room: most have. It waits in small steps, each of
+// which takes longer on a busy machine: there the write does, too.
+const (
+	markStep  = time.Millisecond
+	markSteps = 10
+)
 
 func (out *Outbound) countMark(n int) {
 	out.mu.Lock()
