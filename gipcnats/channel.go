@@ -133,6 +133,7 @@ type Writer[T any] struct {
 	channel *channel[T]
 	mu      sync.Mutex
 	closed  bool
+	seen    uint64 // the count of reconnects when the stream was known to be the one that was opened
 }
 
 // NewWriter returns a Writer of the channel of this name, and makes the channel if it is missing. Any number of Writers may
@@ -142,7 +143,7 @@ func NewWriter[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 	if err != nil {
 		return nil, fmt.Errorf("gipcnats: new writer of channel %s: %w", name, err)
 	}
-	return &Writer[T]{channel: c}, nil
+	return &Writer[T]{channel: c, seen: nc.Stats().Reconnects}, nil
 }
 
 // Put stores v in the channel. It blocks while the channel is full and while the server is away. Nil means that the message is
@@ -153,8 +154,9 @@ func NewWriter[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 // message, for three quarters of the stream's duplicate window, which is two minutes if NATS's own tools have not changed it.
 // Then Put returns ErrUncertain also if ctx has not ended.
 //
-// Behind the end of the channel the error matches [gipc.ErrClosed]. If its stream is gone, it matches ErrNoChannel. A value that can't be encoded (*gipc.EncodeError) and one
-// that is too large (*gipc.TooLargeError) store nothing.
+// Behind the end of the channel the error matches [gipc.ErrClosed]. If its stream is gone, it matches ErrNoChannel. That goes for a
+// stream that was made anew while the connection was lost, too: Put looks behind each reconnect. A value that can't be encoded
+// (*gipc.EncodeError) and one that is too large (*gipc.TooLargeError) store nothing.
 func (w *Writer[T]) Put(ctx context.Context, v T) error {
 	err := w.put(ctx, v)
 	if err != nil {
@@ -170,6 +172,9 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	w.mu.Unlock()
 	if closed {
 		return gipc.ErrClosed
+	}
+	if err := w.known(ctx); err != nil {
+		return err
 	}
 	data, err := encode(c.codec, []byte{format, 0}, v)
 	if size := len(data) - channelHead; err == nil && size > c.opts.MaxValue {
@@ -202,6 +207,30 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 		return fmt.Errorf("%w: %w", err, ErrUncertain)
 	}
 	return err
+}
+
+// known looks, behind a reconnect, whether the stream is the one that the Writer has opened. A server that doesn't answer, or has no
+// such stream, is what the Put then finds.
+func (w *Writer[T]) known(ctx context.Context) error {
+	c := w.channel
+	now := c.nc.Stats().Reconnects
+	w.mu.Lock()
+	same := now == w.seen
+	w.mu.Unlock()
+	if same {
+		return nil
+	}
+	created, err := c.created(ctx)
+	switch {
+	case err != nil:
+		return nil
+	case !created.Equal(c.stream.CachedInfo().Created):
+		return ErrNoChannel
+	}
+	w.mu.Lock()
+	w.seen = now
+	w.mu.Unlock()
+	return nil
 }
 
 // discard deletes the large value of a message that is not stored. It keeps nobody waiting whose ctx has ended: the server may be
@@ -240,9 +269,12 @@ func isWrongSequence(err error) bool {
 
 // Close ends the channel, for all its Writers: Readers get what is stored, then io.EOF. It blocks while the channel is full and
 // while the server is away. When ctx ends, Close returns its error, and may be called again. Closing it twice is
-// gipc.ErrClosed, and ErrNoChannel if its stream is gone. A Writer that is dropped without Close ends nothing.
+// gipc.ErrClosed. Close returns ErrNoChannel where Put would. A Writer that is dropped without Close ends nothing.
 func (w *Writer[T]) Close(ctx context.Context) error {
 	c := w.channel
+	if err := w.known(ctx); err != nil {
+		return fmt.Errorf("gipcnats: close channel %s: %w", c.name, err)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var asked bool
@@ -278,10 +310,11 @@ type Reader[T any] struct {
 	room     chan struct{}      // has room for one: a Get has taken something from queue
 	drops    chan string        // subjects of large values that are done
 
-	mu    sync.Mutex
-	mine  map[jetstream.Msg]struct{} // fetched and not acknowledged: kept by in-progress acks
-	held  []jetstream.Msg            // those that Get has returned
-	ended bool                       // the end was read
+	mu     sync.Mutex
+	mine   map[jetstream.Msg]struct{} // fetched and not acknowledged: kept by in-progress acks
+	held   []jetstream.Msg            // those that Get has returned
+	ended  bool                       // the end was read
+	closed bool                       // Close was called
 }
 
 // NewReader returns a Reader of the channel of this name, and makes the channel if it is missing. Close it when it is not needed

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -65,6 +66,11 @@ func TestChannelThatIsGone(t *testing.T) {
 	for name, lose := range map[string]func(*broken, *Reader[deed]){
 		"deleted":         func(_ *broken, r *Reader[deed]) { test.Check(t, r.Remove(test.Context(t))) },
 		"ended in memory": func(server *broken, _ *Reader[deed]) { server.stop(); server.start() },
+		"made again behind a restart": func(server *broken, _ *Reader[deed]) {
+			server.stop()
+			server.start()
+			writerOf(t, server.url(), &ChannelOptions[deed]{Memory: true})
+		},
 		"made again since": func(server *broken, r *Reader[deed]) {
 			test.Check(t, r.Remove(test.Context(t)))
 			writerOf(t, server.url(), nil)
@@ -99,6 +105,34 @@ func TestChannelThatIsGone(t *testing.T) {
 			test.Equal(t, err, io.EOF)
 		})
 	}
+}
+
+// What a Reader of a stream that is gone still holds is no message of the new stream.
+func TestAckBehindAChannelThatIsGone(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	url := startServer(t).url()
+	test.Check(t, writerOf(t, url, nil).Put(ctx, deed{N: 1}))
+	r := readerOf(t, url, nil)
+	_, err := r.Get(ctx)
+	test.Check(t, err)
+	test.Check(t, r.Remove(ctx))
+	w, again := writerOf(t, url, nil), readerOf(t, url, nil)
+	test.Check(t, w.Put(ctx, deed{N: 2}))
+	v, err := again.Get(ctx)
+	test.Check(t, err)
+	test.Equal(t, v.N, 2)
+	<-r.ctx.Done()
+	test.Is(t, r.Ack(), ErrNoChannel)
+	_, err = r.Get(ctx)
+	test.Is(t, err, ErrNoChannel)
+	test.Is(t, r.Close(), ErrNoChannel)
+	test.Is(t, r.Close(), gipc.ErrClosed)
+	test.Check(t, r.channel.nc.Flush()) // the server has heard what it had to say
+	info, err := again.consumer.Info(ctx)
+	test.Check(t, err)
+	test.Equal(t, info.NumAckPending, 1)
+	test.Equal(t, info.NumPending, 0)
 }
 
 // A client whose streams are gone can be closed.

@@ -21,8 +21,11 @@ import (
 //
 // It returns the ctx's error as soon as ctx ends, and loses no message. After a *gipc.DecodeError or *gipc.TooLargeError the next
 // Get returns the next message. A message whose large value can't be fetched, for any other reason than that it is gone, goes
-// back to the channel. If its bytes are not those that were stored it does so four times, and counts as received then. What Get returned is delivered to another Reader if this one's process dies before it is acknowledged.
-// While the Reader lives, that does not happen, however long its owner works on it.
+// back to the channel. If its bytes are not those that were stored it does so until it was delivered five times. If it is gone, the
+// error matches ErrLost, and the message counts as received.
+//
+// What Get returned is delivered to another Reader if this one's process dies before it is acknowledged. While the Reader lives,
+// that does not happen, however long its owner works on it.
 func (r *Reader[T]) Get(ctx context.Context) (T, error) {
 	var v T
 	err := r.GetInto(ctx, &v)
@@ -75,7 +78,7 @@ func (r *Reader[T]) get(ctx context.Context, v *T) error {
 // acknowledge it.
 func (r *Reader[T]) deliver(ctx context.Context, m jetstream.Msg, v *T) error {
 	payload, err := r.payload(ctx, m)
-	if err != nil && !staysUsable(err) && !errors.Is(err, errNoValue) && !isCorrupt(m, err) {
+	if err != nil && !staysUsable(err) && !isCorrupt(m, err) {
 		r.giveBack(m)
 		return err
 	}
@@ -109,6 +112,8 @@ func (r *Reader[T]) payload(ctx context.Context, m jetstream.Msg) ([]byte, error
 	defer stop()
 	value, err := r.channel.getValue(both, m.Subject())
 	switch {
+	case errors.Is(err, errNoValue):
+		return nil, fmt.Errorf("%w: %w", ErrLost, err)
 	case err == nil || both.Err() == nil:
 		return value, err
 	case r.ctx.Err() != nil:
@@ -165,9 +170,15 @@ func (r *Reader[T]) Ack() error {
 	return nil
 }
 
-// acknowledge has large values deleted behind it. If too many of them wait, it waits, but no longer than ctx: a sweep finds the rest.
+// acknowledge has large values deleted behind it. If too many of them wait, it waits, but no longer than ctx: a sweep finds the
+// rest. Where the stream is gone it says nothing to the server: that would be of other messages.
 func (r *Reader[T]) acknowledge(ctx context.Context) error {
 	r.mu.Lock()
+	if cause := context.Cause(r.ctx); errors.Is(cause, ErrNoChannel) {
+		r.held = nil
+		r.mu.Unlock()
+		return cause
+	}
 	held := r.held
 	r.held = nil
 	for _, m := range held {
@@ -205,7 +216,7 @@ func (r *Reader[T]) dropping() {
 }
 
 // All returns the messages up to the end of the channel, which ends the loop without an error. Any other error is yielded with
-// what there is of a value. Behind a *gipc.DecodeError or a *gipc.TooLargeError, which leave the Reader usable, the loop goes on.
+// what there is of a value. Behind a *gipc.DecodeError, a *gipc.TooLargeError or ErrLost, which leave the Reader usable, the loop goes on.
 // Each step acknowledges the one before. If the loop is left early, the last message is not: call Ack if it is done.
 func (r *Reader[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
@@ -221,29 +232,44 @@ func (r *Reader[T]) All(ctx context.Context) iter.Seq2[T, error] {
 func staysUsable(err error) bool {
 	var decode *gipc.DecodeError
 	var size *gipc.TooLargeError
-	return errors.As(err, &decode) || errors.As(err, &size)
+	return errors.As(err, &decode) || errors.As(err, &size) || errors.Is(err, ErrLost)
 }
 
 // Close ends the Reader, not the channel. What it holds goes back to the channel, and so does what it returned and is not
-// acknowledged. Gets under way, and later ones, return gipc.ErrClosed, and so does a second Close. Close waits until large values that were
-// acknowledged are deleted, if the server answers.
+// acknowledged. Gets under way, and later ones, return gipc.ErrClosed, and so does a second Close. Close waits until large values
+// that were acknowledged are deleted, if the server answers. Of a Reader that had ended already, since its channel or its connection
+// is gone, it returns why.
 func (r *Reader[T]) Close() error {
 	r.mu.Lock()
-	closed := r.ctx.Err() != nil
+	closed := r.closed
+	r.closed = true
 	r.stop(gipc.ErrClosed)
 	r.mu.Unlock()
-	if closed {
-		return fmt.Errorf("gipcnats: close reader of channel %s: %w", r.channel.name, context.Cause(r.ctx))
+	why := gipc.ErrClosed
+	if !closed {
+		r.done.Wait()
+		why = r.letGo()
 	}
-	r.done.Wait()
+	if why != nil {
+		return fmt.Errorf("gipcnats: close reader of channel %s: %w", r.channel.name, why)
+	}
+	return nil
+}
+
+// letGo gives back what the Reader has, when all its goroutines have ended.
+func (r *Reader[T]) letGo() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for m := range r.mine {
-		r.said(m.Nak())
+	cause := context.Cause(r.ctx)
+	if cause == gipc.ErrClosed {
+		cause = nil
+		for m := range r.mine {
+			r.said(m.Nak())
+		}
 	}
 	clear(r.mine)
 	r.held = nil
-	return nil
+	return cause
 }
 
 // Remove deletes the channel with all that is in it. Close the Readers first.
@@ -271,7 +297,15 @@ func (r *Reader[T]) madeRoom() {
 // fetch keeps the queue filled. It asks for more when half of it is empty.
 func (r *Reader[T]) fetch() {
 	defer close(r.fetched)
-	for r.fetching.Err() == nil {
+	seen := r.channel.nc.Stats().Reconnects // the stream was the same then
+	for looked := time.Now(); r.fetching.Err() == nil; {
+		if now := r.channel.nc.Stats().Reconnects; now != seen || time.Since(looked) > time.Second {
+			if r.isOver() {
+				r.stop(ErrNoChannel)
+				continue
+			}
+			seen, looked = now, time.Now()
+		}
 		free := cap(r.queue) - len(r.queue)
 		if 2*free < cap(r.queue) {
 			select {

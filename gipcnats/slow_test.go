@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,10 @@ import (
 // had sent to it is lost then.
 
 // tap is the way of a connection's bytes from the server. While it is locked none come.
-type tap struct{ sync.RWMutex }
+type tap struct {
+	sync.RWMutex
+	shut atomic.Bool
+}
 
 type tapped struct {
 	net.Conn
@@ -44,7 +48,7 @@ func (t *tap) Dial(network, address string) (net.Conn, error) {
 
 // close cuts off the bytes of nc behind those of a Read under way: its answer to a ping ends that.
 func (t *tap) close(nc *nats.Conn) {
-	closed := test.Started(func() bool { t.Lock(); return true })
+	closed := test.Started(func() bool { t.Lock(); t.shut.Store(true); return true })
 	for {
 		select {
 		case <-closed:
@@ -52,6 +56,13 @@ func (t *tap) close(nc *nats.Conn) {
 		case <-time.After(time.Millisecond):
 			_ = nc.FlushTimeout(10 * time.Millisecond)
 		}
+	}
+}
+
+// open ends what close began, if it has.
+func (t *tap) open() {
+	if t.shut.Swap(false) {
+		t.Unlock()
 	}
 }
 
@@ -67,6 +78,7 @@ func slow(t testing.TB, url string) (*nats.Conn, *tap) {
 	nc, err := nats.Connect(url, nats.SetCustomDialer(way), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	test.Check(t, err)
 	t.Cleanup(nc.Close)
+	t.Cleanup(way.open) // before
 	return nc, way
 }
 
@@ -97,7 +109,7 @@ func TestSlowReader(t *testing.T) {
 		test.Check(t, w.Put(ctx, deed{N: i, Data: data}))
 	}
 	cutOff(t, server)
-	way.Unlock()
+	way.open()
 	test.Check(t, w.Close(ctx))
 	seen := map[int]bool{}
 	for v, err := range r.All(ctx) {
@@ -158,7 +170,7 @@ func TestSlowClient(t *testing.T) {
 		test.Check(t, err)
 	}
 	cutOff(t, server)
-	way.Unlock()
+	way.open()
 	for _, e := range ended {
 		test.Check(t, <-e)
 	}
@@ -180,7 +192,7 @@ func TestSlowServe(t *testing.T) {
 	way.close(nc)
 	ended := doAll(ctx, c, large(slowSize))
 	cutOff(t, server)
-	way.Unlock()
+	way.open()
 	test.Check(t, <-ended)
 	stop()
 	test.Check(t, <-served)

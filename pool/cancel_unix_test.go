@@ -17,7 +17,7 @@ import (
 
 // promptly is how long the median of what is to happen within milliseconds may take. This machine may do other things as well.
 func promptly() time.Duration {
-	limit := 50 * time.Millisecond * test.Patience / time.Minute // more where everything is slow
+	limit := 50 * time.Millisecond * (test.Patience / time.Minute) // more where everything is slow
 	if test.RaceEnabled() {
 		limit *= 10
 	}

@@ -15,7 +15,7 @@ type Result[A, R any] struct {
 	Err   error
 }
 
-// All runs the task with each of args, and yields the results in the order of args. The tasks start in this order, too. A task's
+// All runs the task with each of args, and yields the results in the order of args. They get their workers in this order, too. A task's
 // error is yielded in its place, and the others go on. A result is yielded as soon as those before it are, also while args blocks.
 //
 // At most Max × PerWorker + Max arguments are taken and not yet yielded, so args may be endless. They wait for room in the queue

@@ -128,9 +128,10 @@ func shortWithoutAWorker(t *testing.T, p *Pool[deed, done], rec *recorder, short
 	if n := rec.count(failedStarts); n > 16 {
 		t.Errorf("%d failed starts", n)
 	}
-	_, err := p.Do(test.Context(t), deed{})
-	for failed := new(StartError); errors.As(err, &failed); {
-		_, err = p.Do(test.Context(t), deed{}) // the next try was under way
+	ctx := test.Context(t)
+	_, err := p.Do(ctx, deed{})
+	for failed := new(StartError); errors.As(err, &failed) && ctx.Err() == nil; {
+		_, err = p.Do(ctx, deed{}) // the next try was under way
 	}
 	test.Check(t, err)
 }

@@ -94,7 +94,7 @@ type victims struct {
 func (v *victims) kill(pid int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if killPID(pid) == nil {
+	if _, before := v.named[pid]; !before && killPID(pid) == nil {
 		v.named[pid] = false
 		v.kills++
 	}

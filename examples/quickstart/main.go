@@ -43,13 +43,17 @@ func main() {
 	flag.Parse()
 	var files []File
 	for _, root := range append(flag.Args(), ".")[:max(1, flag.NArg())] {
+		root, err := filepath.EvalSymlinks(root) // a link below it is not followed
+		check(err)
 		check(filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.IsDir() && d.Name() == ".git" {
+			if err != nil {
+				log.Print("not listed: ", err)
+			} else if d.IsDir() && d.Name() == ".git" {
 				return fs.SkipDir
-			} else if err == nil && d.Type().IsRegular() {
+			} else if d.Type().IsRegular() {
 				files = append(files, File{path, *crash && len(files) == 0})
 			}
-			return err
+			return nil
 		}))
 	}
 	// A panic is also printed to the worker's stderr. It is dropped there, because the error has it.

@@ -255,3 +255,18 @@ func TestUnreadableFileIsReported(t *testing.T) {
 	}
 	compare(t, filesIn(stdout), linesOf(want))
 }
+
+func TestRootMayBeALink(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("making a symbolic link needs a privilege on Windows")
+	}
+	root, want := makeTree(t)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(root, link); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, code := run(t, link)
+	if files, _, _, _ := totals(t, stdout); files != len(want) || code != 0 {
+		t.Errorf("%d files, want %d; exit code %d, stderr %q", files, len(want), code, stderr)
+	}
+}

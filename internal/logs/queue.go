@@ -11,7 +11,7 @@ const (
 // entry is a line, or how many were dropped in its place.
 type entry struct {
 	line    []byte
-	dropped int
+	dropped int64
 }
 
 // queue holds what waits for the handler. Its methods may be called from any goroutine.
@@ -60,7 +60,7 @@ func (q *queue) end() {
 func (q *queue) drop() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	dropped := 0
+	dropped := int64(0)
 	for _, e := range q.waiting {
 		dropped += e.dropped
 		if e.line != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"sync"
@@ -100,15 +101,16 @@ func droppedLine(n int) []byte {
 	return appendRecord(nil, r, nil, 0)
 }
 
-// recordsIn returns how many records are missing without a line: one, or those that it says were dropped.
-func recordsIn(line []byte) (n int) {
+// recordsIn returns how many records are missing without a line: one, or those that it says were dropped. The line may come from
+// a hostile process: so many that no sum overflows.
+func recordsIn(line []byte) (n int64) {
 	if !bytes.Contains(line, []byte(droppedText)) { // most: parsing takes long
 		return 1
 	}
 	if r, err := parse(line); err == nil && r.Message == droppedText {
 		r.Attrs(func(a slog.Attr) bool {
 			if a.Key == droppedKey && a.Value.Kind() == slog.KindInt64 {
-				n = int(a.Value.Int64())
+				n = min(a.Value.Int64(), math.MaxInt32)
 			}
 			return true
 		})

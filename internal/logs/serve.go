@@ -124,7 +124,7 @@ func (p *passing) passAll() {
 // record makes a record of what was waiting; nil if there is nothing to say.
 func (p *passing) record(e entry) *slog.Record {
 	if e.line == nil {
-		return warning("log records of this process were dropped: the handler of its Logger did not keep up", slog.Int(droppedKey, e.dropped))
+		return warning("log records of this process were dropped: the handler of its Logger did not keep up", slog.Int64(droppedKey, e.dropped))
 	}
 	r, err := parse(e.line)
 	switch {

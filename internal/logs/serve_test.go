@@ -47,7 +47,7 @@ func TestWhatWasDroppedBeforeIsCounted(t *testing.T) {
 	waiting := newQueue()
 	waiting.add(line)
 	waiting.add(droppedLine(500))
-	for q, others := range map[*queue]int{full: maxWaiting/maxLine + 1, waiting: 1} {
+	for q, others := range map[*queue]int64{full: maxWaiting/maxLine + 1, waiting: 1} {
 		q.drop()
 		e, _ := q.next()
 		test.Equal(t, e.dropped, others+500)

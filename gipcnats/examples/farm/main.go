@@ -58,6 +58,7 @@ func main() {
 	worker := flag.String("worker", "", "work for the server at this `URL`")
 	memory := flag.Int64("memory", 0, "how many `MiB` each process of a worker may use; 0: any number")
 	cgroup := flag.String("cgroup", "", "the `directory` of a delegated cgroup that bounds the processes of a worker")
+	timeout := flag.Duration("timeout", 0, "how long a worker lets a task run; 0: any time")
 	tree := flag.String("hash", "", "hash the files of this `directory`; the server's URL follows")
 	demo := flag.Bool("demo", false, "do all of that here, with the current directory or the one that follows")
 	flag.Parse()
@@ -70,7 +71,8 @@ func main() {
 	case *serve != "":
 		err = beServer(ctx, *serve, *store)
 	case *worker != "":
-		err = beWorker(ctx, *worker, &gipc.Limits{Memory: *memory << 20, Cgroup: *cgroup, NoCore: true})
+		limits := &gipc.Limits{Memory: *memory << 20, Cgroup: *cgroup}
+		err = beWorker(ctx, *worker, &pool.Options{Timeout: *timeout, Spawn: &gipc.SpawnOptions{Limits: limits}})
 	case *tree != "":
 		_, err = beClient(ctx, flag.Arg(0), *tree, func(s sum) { fmt.Printf("%x  %s\n", s.Hash, s.Path) })
 	}
@@ -122,8 +124,8 @@ func connect(url string) (*nats.Conn, error) {
 }
 
 // beWorker serves the task until ctx ends, and finishes what it has: so SIGTERM drains.
-func beWorker(ctx context.Context, url string, limits *gipc.Limits) error {
-	p, err := pool.New(hash, &pool.Options{Spawn: &gipc.SpawnOptions{Limits: limits}})
+func beWorker(ctx context.Context, url string, opts *pool.Options) error {
+	p, err := pool.New(hash, opts)
 	if err != nil {
 		return err
 	}
