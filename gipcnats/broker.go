@@ -201,9 +201,8 @@ func orNone(limit int64) int64 {
 // errFull says that a stream takes no more messages now.
 var errFull = errors.New("the stream is full")
 
-// publish stores a message. publish tries until it has an answer that is
-// final, or ctx ends, then its error matches the ctx's. asked says of any error whether a server may have stored the message all the
-// same: at an earlier try, whose answer got lost, or at the last one.
+// publish stores a message. It tries until it has an answer that is final, or ctx ends, then its error matches the ctx's. asked says of
+// any error whether a server may have stored the message all the same: at an earlier try, whose answer got lost, or at the last one.
 func (b *broker) publish(ctx context.Context, m *nats.Msg) (asked bool, err error) {
 	return b.publishWith(ctx, &sending{}, m)
 }

@@ -39,7 +39,8 @@ var (
 
 	// ErrLost says that a task is gone from its stream and has no result: its client was away for longer than Options.Lease, or
 	// somebody purged or deleted the stream, or the stream ended with its server's memory. Nobody knows whether it ran. Or the
-	// task is there, or its result, but its large value is gone from the object store.
+	// task is there, or its result, but its large value is gone from the object store. A Reader's Get returns it, too, for a message
+	// whose large value is gone.
 	ErrLost = errors.New("the task is gone from its stream")
 
 	// ErrClosed says that the Client was closed.

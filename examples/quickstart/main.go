@@ -20,18 +20,18 @@ import (
 	"github.com/go-gipc/gipc/pool"
 )
 
-// File is what a worker gets, and Count what it returns.
-type (
-	File struct {
-		Path  string
-		Crash bool
-	}
-	Count struct{ Lines, Words, Bytes int }
-)
+type File struct { // what a worker gets
+	Path  string
+	Crash bool
+}
+type Count struct{ Lines, Words, Bytes int } // and what it returns
 
 var count = pool.Register("count", func(ctx context.Context, file File) (Count, error) {
 	if file.Crash {
 		panic("told to crash")
+	}
+	if info, err := os.Stat(file.Path); err == nil && info.Size() > 1<<30 {
+		return Count{}, errors.New("it has more than 1 GiB")
 	}
 	data, err := os.ReadFile(file.Path)
 	return Count{bytes.Count(data, []byte("\n")), len(bytes.Fields(data)), len(data)}, err
@@ -56,7 +56,7 @@ func main() {
 			return nil
 		}))
 	}
-	// A panic is also printed to the worker's stderr. It is dropped there, because the error has it.
+	// A worker's stderr is dropped: the error has its panic.
 	workers, err := pool.New(count, &pool.Options{Max: 4, Spawn: &gipc.SpawnOptions{Stderr: io.Discard}})
 	check(err)
 	info, err := os.Stderr.Stat()

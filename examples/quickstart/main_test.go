@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -269,4 +270,21 @@ func TestRootMayBeALink(t *testing.T) {
 	if files, _, _, _ := totals(t, stdout); files != len(want) || code != 0 {
 		t.Errorf("%d files, want %d; exit code %d, stderr %q", files, len(want), code, stderr)
 	}
+}
+
+func TestFileTooLargeIsReported(t *testing.T) {
+	root, want := makeTree(t)
+	large := filepath.Join(root, "large")
+	f, err := os.Create(large)
+	if err == nil {
+		err = errors.Join(f.Truncate(1<<40), f.Close())
+	}
+	if err != nil {
+		t.Skip("no sparse files: ", err)
+	}
+	stdout, stderr, code := run(t, root)
+	if code != 0 || !strings.Contains(stderr, "not counted: "+strconv.Quote(large)+": gipc/pool: task count: it has more than 1 GiB") {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	compare(t, filesIn(stdout), linesOf(want))
 }
