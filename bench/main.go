@@ -69,8 +69,12 @@ func run(o options) error {
 	if o.quick {
 		rounds.Rounds, rounds.Round = 3, 10*time.Millisecond
 	}
+	machine := report.ThisMachine(commit())
+	if !o.quick {
+		awaitQuiet(machine)
+	}
 	r := &report.Report{
-		Command: command(), Date: time.Now(), Machine: report.ThisMachine(commit()), Load: report.Load(),
+		Command: command(), Date: time.Now(), Machine: machine, Load: report.Load(),
 		Rounds: rounds.Rounds, Round: rounds.Round,
 	}
 	all := rivalsOf(o)
@@ -86,6 +90,15 @@ func run(o options) error {
 	}
 	r.Plots = report.Plots(r.Results, r.Machine.Busy(r.Load))
 	return save(r, o.out)
+}
+
+// awaitQuiet waits until the machine has nothing else to do, for three minutes at most. The compiler of this program has just loaded it.
+func awaitQuiet(m report.Machine) {
+	if m.Busy(report.Load()) {
+		log.Print("waiting until the machine has nothing else to do …")
+	}
+	for last := time.Now().Add(3 * time.Minute); m.Busy(report.Load()) && time.Now().Before(last); time.Sleep(time.Second) {
+	}
 }
 
 func rivalsOf(o options) []work.Rival {

@@ -41,7 +41,7 @@ var (
 	// somebody purged or deleted the stream, or the stream ended with its server's memory. Nobody knows whether it ran. Or the
 	// task is there, or its result, but its large value is gone from the object store. A Reader's Get returns it, too, for a message
 	// whose large value is gone.
-	ErrLost = errors.New("the task is gone from its stream")
+	ErrLost = errors.New("the task or message is gone from the server")
 
 	// ErrClosed says that the Client was closed.
 	ErrClosed = errors.New("the client is closed")

@@ -14,7 +14,7 @@ import (
 const (
 	pullExpiry    = 10 * time.Second // a pull that found nothing ends
 	pullSlack     = 2 * time.Second  // by so much later the server has said that it has ended
-	pullAge       = time.Minute      // after that an inbox gets no more
+	pullAge       = pullExpiry       // after that an inbox gets no more: a request that was lost holds slots until it is closed
 	pullHeartbeat = 2 * time.Second  // a server that is silent for twice this has lost the pull
 	resultsAhead  = 256              // how many results the server sends without being asked again
 )
