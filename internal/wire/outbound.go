@@ -149,7 +149,7 @@ func (out *Outbound) Send(ctx context.Context, p *Frame) error {
 	var n int
 	var err error
 	if out.foreign {
-		n, err = out.write(ctx, p, p.frame, p.body)
+		n, err = out.write(ctx, p, p.frame, p.body, false)
 	} else { // saves the nanoseconds of the guard
 		n, err = out.dst.Write(ctx, p.frame, p.body)
 	}
@@ -187,7 +187,7 @@ func (out *Outbound) writeNow(head, body []byte) bool {
 func (out *Outbound) sentAlone(ctx context.Context, p *Frame, n int, err error) error {
 	head, body := cut(p.frame, p.body, n)
 	for err == stream.ErrInterrupted && ctx.Err() == nil && out.Err() == nil {
-		n, err = out.write(ctx, p, head, body)
+		n, err = out.write(ctx, p, head, body, false)
 		head, body = cut(head, body, n)
 	}
 	out.mu.Lock()
@@ -197,15 +197,18 @@ func (out *Outbound) sentAlone(ctx context.Context, p *Frame, n int, err error) 
 	return err
 }
 
-// write writes on the goroutine of p's caller. A panic of the stream's own code goes on to him, and breaks the end instead
-// of leaving it locked.
-func (out *Outbound) write(ctx context.Context, p *Frame, head, body []byte) (n int, err error) {
+// write writes on the goroutine of p's caller. A panic of the stream's own code goes on to him, and breaks the end. Mu is held then
+// if locks is set, for a caller who unlocks it on his way out.
+func (out *Outbound) write(ctx context.Context, p *Frame, head, body []byte, locks bool) (n int, err error) {
 	returned := false
 	defer func() {
-		if !returned {
-			out.mu.Lock()
-			defer out.unlock()
-			out.finish(p, out.breakOff(stream.ErrPanicked))
+		if returned {
+			return
+		}
+		out.mu.Lock()
+		out.finish(p, out.breakOff(stream.ErrPanicked))
+		if !locks {
+			out.unlock()
 		}
 	}()
 	n, err = out.dst.Write(ctx, head, body)
@@ -332,6 +335,7 @@ const crowdPatience = 4
 // waking it. It may return with p still in line. mu is held, but not while others run.
 func (out *Outbound) writeTogether(ctx context.Context, p *Frame) {
 	out.yielding++
+	defer func() { out.yielding-- }() // also if the stream panics
 	for range crowdPatience {
 		out.unlock()
 		runtime.Gosched()
@@ -344,7 +348,6 @@ func (out *Outbound) writeTogether(ctx context.Context, p *Frame) {
 			break
 		}
 	}
-	out.yielding--
 }
 
 // writeLine writes a batch on the goroutine of p's caller. What it can't finish because ctx ends, or because another
@@ -356,7 +359,7 @@ func (out *Outbound) writeLine(ctx context.Context, p *Frame) {
 	}
 	head, body := out.batch.head, out.batch.body
 	out.unlock()
-	n, err := out.write(ctx, p, head, body)
+	n, err := out.write(ctx, p, head, body, true)
 	out.mu.Lock()
 	out.stats.Writes = out.dst.Calls()
 	if err == stream.ErrInterrupted {

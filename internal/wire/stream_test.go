@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -167,6 +168,30 @@ func TestStreamThatPanicsIsNotLocked(t *testing.T) {
 	test.Is(t, <-waiting, stream.ErrPanicked)
 	test.Is(t, w.Put(t.Context(), []byte("z")), stream.ErrPanicked)
 	test.Check(t, w.TryClose())
+}
+
+// TestStreamThatPanicsInACrowdIsNotLocked: nor is it where one Put writes for several.
+func TestStreamThatPanicsInACrowdIsNotLocked(t *testing.T) {
+	test.Bounded(t)
+	for name, leave := range map[string]func(){"panic": func() { panic("write") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			w := newWriter(&writerWithDeadlines{&fakeStream{write: func([]byte) (int, error) { leave(); return 0, nil }}}, nil)
+			w.out.mu.Lock()
+			w.out.crowd = 8 // as behind Puts that came together
+			w.out.mu.Unlock()
+			hit := make(chan any)
+			go func() {
+				defer func() { hit <- recover() }()
+				_ = w.Put(t.Context(), []byte("x"))
+			}()
+			test.Equal(t, <-hit != nil, name == "panic")
+			test.Is(t, w.Put(t.Context(), []byte("y")), stream.ErrPanicked)
+			w.out.mu.Lock()
+			test.Equal(t, w.out.yielding, 0)
+			w.out.mu.Unlock()
+			test.Check(t, w.TryClose())
+		})
+	}
 }
 
 type readerFunc func([]byte) (int, error)
