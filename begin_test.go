@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -90,12 +89,12 @@ func TestWhatHasComeInTimeCounts(t *testing.T) {
 		test.Check(t, err)
 		c := newControl(in, out, maxReport)
 		test.Check(t, c.send(t.Context(), &report{Asked: true}))
-		test.Check(t, receiveServed(over, c, &r))
-		if !r.Asked {
+		test.Check(t, c.w.Close())
+		p := &Process{control: c, ready: make(chan report, 1)}
+		test.Check(t, p.readReports(over))
+		if r := <-p.ready; !r.Asked {
 			t.Fatalf("%+v", r)
 		}
-		test.Check(t, c.w.Close())
-		test.Is(t, receiveServed(over, c, &r), io.EOF)
 		c.close()
 	}
 	_, _, err := firstReport(over, make(chan report))

@@ -30,8 +30,8 @@ var errAsked = fmt.Errorf("gipc: the parent asked this process to stop: %w", con
 // inheritance is what a child process got from its parent. Nil in any other process.
 var inheritance *childSide
 
-// init claims the descriptors before any other package can start a process that would get them too, and watches the
-// parent from then on: a child may be busy for long before its main calls Init.
+// init takes over what internal/claim has claimed, and watches the parent from then on: a child may be busy for long before its main
+// calls Init.
 func init() {
 	inherited, err := proc.Inherit()
 	if err != nil {

@@ -10,8 +10,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,6 +47,17 @@ var hostileInits = map[string]func() error{
 		}
 		select {}
 	},
+	// It reports signs of life, without end, on a pipe that it has from a child.
+	"hostile heir": func() error {
+		report := pack.Append(nil, &report{Pong: 1})
+		frame := append(appendHeader(nil, len(report)), report...)
+		for {
+			if _, err := unix.Write(3, frame); err != nil {
+				return err
+			}
+			time.Sleep(turn / 5)
+		}
+	},
 	// It keeps a second descriptor of its crash pipe, which Init leaves to the runtime alone.
 	"keep crash pipe": func() (err error) {
 		hostileCrash, err = unix.Dup(5)
@@ -63,6 +76,18 @@ func init() {
 			os.Exit(99)
 		}
 	}
+}
+
+// hostileProgram is this program, in a session of its own, without gipc: it runs what hostileInits has.
+func hostileProgram(name string) (*exec.Cmd, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(path)
+	cmd.Env, cmd.Stderr = withInit(name), os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd, nil
 }
 
 // Rubbish on the control channel is what "break protocol" sends.
@@ -134,6 +159,21 @@ func init() {
 			return err
 		}
 		return a.Out.Put(ctx, strings.TrimSpace(string(pid)))
+	})
+	addDeed("leave an heir", func(ctx context.Context, a deedArgs) error {
+		reports, err := unix.Dup(hostileReports)
+		if err != nil {
+			return err
+		}
+		cmd, err := hostileProgram("hostile heir")
+		if err != nil {
+			return err
+		}
+		cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(reports), "reports")}
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		return a.Out.Put(ctx, strconv.Itoa(cmd.Process.Pid))
 	})
 	addDeed("exhaust memory", func(context.Context, deedArgs) error { return exhaustMemory() })
 	// Never lets a channel's reader have the rest.

@@ -139,14 +139,17 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A child that neither does what it is asked nor ends by itself is terminated.
+// hostileLives are what children do that neither do what they are asked nor end by themselves: what they are told, or their init.
+var hostileLives = map[string]struct{ do, env string }{
+	"floods the control channel":      {"flood reports", ""},
+	"has closed its descriptors":      {"close descriptors", ""},
+	"said that it is ready, and lied": {"nothing", "hostile liar"},
+}
+
+// They are terminated.
 func TestHostileChildThatLivesOnIsStopped(t *testing.T) {
 	ctx := test.Context(t)
-	for name, c := range map[string]struct{ do, env string }{
-		"floods the control channel":      {"flood reports", ""},
-		"has closed its descriptors":      {"close descriptors", ""},
-		"said that it is ready, and lied": {"nothing", "hostile liar"},
-	} {
+	for name, c := range hostileLives {
 		t.Run(name, func(t *testing.T) {
 			costsLittle(t, func() {
 				r, w := stringPipe(t)
@@ -160,7 +163,11 @@ func TestHostileChildThatLivesOnIsStopped(t *testing.T) {
 				}
 				short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 				defer cancel()
-				_ = p.Ping(short) // it may lie
+				select {
+				case <-test.Started(func() error { return p.Ping(short) }): // it may lie
+				case <-ctx.Done():
+					t.Error("Ping does not return")
+				}
 				err := p.Stop(ctx)
 				var exit *ExitError
 				if !errors.As(err, &exit) || exit.Signal != syscall.SIGTERM || !strings.Contains(err.Error(), "did not stop within 300ms") {
@@ -253,6 +260,18 @@ func TestHostileChildsDaemonHoldsNobody(t *testing.T) {
 	if took := time.Since(began); took > hostileTime/2 {
 		t.Errorf("it took %v", took)
 	}
+}
+
+// A process that a child leaves behind goes on to say what the child would. It delays the parent by two seconds at most, too.
+func TestHostileChildsHeirHoldsNobody(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	r, w := stringPipe(t)
+	p := spawnIt(t, entryDeed, deedArgs{Do: "leave an heir", Out: w}, nil)
+	endWithTest(t, get(t, ctx, r))
+	soon, cancel := context.WithTimeout(ctx, hostileTime/2)
+	defer cancel()
+	test.Check(t, p.Wait(soon))
 }
 
 // A length from a child's channel proves nothing.

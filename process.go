@@ -34,6 +34,7 @@ type Process struct {
 	told     chan struct{} // closed when begin has told the child all it has to
 	stopping sync.Once     // begins to stop the child
 	ready    chan report   // the child's first report
+	heard    bool          // it has come. Owned by readReports
 	done     chan struct{} // closed at the very end; then err is set
 	err      error
 	health   *health
@@ -50,7 +51,7 @@ func serve(ctx context.Context, child *proc.Child, opts *SpawnOptions) *Process 
 		told:    make(chan struct{}), done: make(chan struct{}),
 		ready: make(chan report, 1), health: newHealth(),
 	}
-	p.group.Go(p.readReports)
+	p.group.Go(func() error { return p.readReports(child.Served()) })
 	if child.Log != nil {
 		p.serveLog(ctx, opts.Logger)
 	}
@@ -66,44 +67,45 @@ func serve(ctx context.Context, child *proc.Child, opts *SpawnOptions) *Process 
 	return p
 }
 
-// receiveServed receives while a child is served. What has come until then is received, too, if this process stood still.
-func receiveServed(served context.Context, c *control, r *report) error {
-	err := c.receive(served, r)
-	if err == nil || served.Err() == nil {
-		return err
+// readReports reads what the child says while it is served. A child that breaks the protocol is no child of ours any more, and can't
+// be asked to stop: it is killed.
+func (p *Process) readReports(served context.Context) error {
+	defer close(p.ready)
+	err := p.noteReports(served)
+	if served.Err() != nil { // what has come until now counts, too, if this process stood still
+		ctx, cancel := context.WithTimeout(context.Background(), turn) // for all of it: others may write there without end
+		defer cancel()
+		_ = p.noteReports(ctx)
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), turn)
-	defer cancel()
-	return c.receive(ctx, r)
+	if err == nil {
+		return nil
+	}
+	_ = p.child.Kill() // it may have ended
+	return fmt.Errorf("it broke the protocol of its control channel: %w", err)
 }
 
-// readReports reads what the child says until its end. A child that breaks the protocol is killed.
-func (p *Process) readReports() error {
-	defer close(p.ready)
-	for first := true; ; first = false {
+// noteReports notes what the child says until its end, or that of ctx.
+func (p *Process) noteReports(ctx context.Context) error {
+	for {
 		var r report
-		err := receiveServed(p.child.Served(), p.control, &r)
+		err := p.control.receive(ctx, &r)
 		switch {
-		case err != nil && (p.child.Served().Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
-			return nil // the child is gone
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), err != nil && ctx.Err() != nil:
+			return nil
 		case err != nil:
-			return p.broken(err)
-		case first:
+			return err
+		case !p.heard:
+			p.heard = true
 			p.ready <- r
 		case r.Pong > 0, r.Serving:
 			p.health.note(r)
 		default:
 			if p.last, err = parseRemote(r.Error, r.Asked); err != nil {
-				return p.broken(err)
+				return err
 			}
 		}
 	}
-}
-
-// broken ends a child that breaks the protocol: it is no child of ours any more, and can't be asked to stop.
-func (p *Process) broken(err error) error {
-	_ = p.child.Kill() // it may have ended
-	return fmt.Errorf("it broke the protocol of its control channel: %w", err)
 }
 
 // mustBeSpawned panics if Spawn did not make p: what it waits for would never come.

@@ -59,8 +59,9 @@ func (p *Process) Ping(ctx context.Context) error {
 	p.mustBeSpawned()
 	number, answered := p.health.ask()
 	if number > 0 {
-		// It never fills the pipe: there is one question at a time. It fails only where the child is ending.
-		_ = p.control.send(p.child.Served(), &order{Ping: number})
+		// It is asked for others, too, who may have more time. It blocks only where a hostile child has filled its pipe, until the
+		// child's end. There is one question at a time.
+		go func() { _ = p.control.send(p.child.Served(), &order{Ping: number}) }()
 	}
 	select {
 	case <-answered:

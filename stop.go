@@ -62,17 +62,18 @@ func (p *Process) stopFor(reason error) {
 	case <-p.child.Exited():
 		return
 	}
-	deadline := time.Now().Add(p.grace)
-	sendCtx, cancel := context.WithDeadline(p.child.Served(), deadline)
+	began := time.Now()
+	patience := p.grace / 4 * 3
+	sendCtx, cancel := context.WithTimeout(p.child.Served(), patience)
 	defer cancel()
 	_ = p.control.send(sendCtx, &order{Stop: true}) // a child that can't be asked is terminated
 
-	if p.exitsWithin(time.Until(deadline) / 4 * 3) {
+	if p.exitsWithin(time.Until(began.Add(patience))) {
 		return
 	}
-	p.setReason(fmt.Errorf("it did not stop within %v (%w)", p.grace/4*3, reason))
+	p.setReason(fmt.Errorf("it did not stop within %v (%w)", patience, reason))
 	_ = p.child.TerminateGroup() // it may have ended meanwhile
-	if p.exitsWithin(time.Until(deadline)) {
+	if p.exitsWithin(time.Until(began.Add(p.grace))) {
 		return
 	}
 	p.setReason(fmt.Errorf("it did not stop within %v (%w)", p.grace, reason))

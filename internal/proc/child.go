@@ -73,8 +73,9 @@ func (c *Child) Serve(group *errgroup.Group, ended func(error)) {
 	if c.unwatch, err = watchPipe(c.crash, func() { c.Unreaped(c.beginCrash) }); err != nil {
 		c.beginCrash()
 	}
-	if watchExit(c.pid, func() { ended(c.end(true)) }) != nil {
-		go func() { ended(c.end(awaitExit(c.pid))) }()
+	exited := func() { ended(c.end(awaitExit(c.pid))) } // whom another process traces has ended before he can be reaped
+	if watchExit(c.pid, exited) != nil {
+		go exited()
 	}
 }
 

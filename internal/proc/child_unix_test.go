@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/go-gipc/gipc/internal/claim"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -88,7 +89,7 @@ func TestNonsenseIsNotInherited(t *testing.T) {
 	test.Check(t, err)
 	for value, want := range map[string]string{"x": "invalid syntax", "": "invalid syntax", "2": "too few descriptors"} {
 		cmd := exec.CommandContext(test.Context(t), path)
-		cmd.Env = append(os.Environ(), inheritedEnv+"="+value, deedEnv+"=nothing")
+		cmd.Env = append(os.Environ(), claim.Mark+"="+value, deedEnv+"=nothing")
 		cmd.ExtraFiles = []*os.File{os.Stderr, os.Stderr, os.Stderr}
 		said, err := cmd.Output()
 		if cmd.ProcessState.ExitCode() != exitRefuse || !strings.Contains(string(said), want) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-gipc/gipc/internal/claim"
 	"github.com/go-gipc/gipc/internal/fd"
 	"github.com/go-gipc/gipc/internal/test"
 )
@@ -44,7 +45,7 @@ func TestChildHasThisProcesssEnvAndDir(t *testing.T) {
 	c := (&life{Child: child}).serve()
 	test.Equal(t, <-said, "child\n"+here+"\nvalue false\n<nil>")
 	c.endsWith(t, 0)
-	if _, marked := os.LookupEnv(inheritedEnv); marked {
+	if _, marked := os.LookupEnv(claim.Mark); marked {
 		t.Error("this process's own environment has changed")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/go-gipc/gipc/internal/claim"
 	"github.com/go-gipc/gipc/internal/fd"
 	"github.com/go-gipc/gipc/internal/test"
 )
@@ -28,7 +29,7 @@ func TestAppendedFileIsInherited(t *testing.T) {
 	defer r.Close()
 	var number int
 	c := begin(t, "write", Command{Change: func(cmd *exec.Cmd) {
-		number = firstInherited + len(cmd.ExtraFiles)
+		number = claim.First + len(cmd.ExtraFiles)
 		cmd.ExtraFiles = append(cmd.ExtraFiles, w)
 	}})
 	test.Check(t, w.Close())

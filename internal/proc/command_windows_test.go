@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/windows"
 
+	"github.com/go-gipc/gipc/internal/claim"
 	"github.com/go-gipc/gipc/internal/fd"
 	"github.com/go-gipc/gipc/internal/test"
 )
@@ -94,7 +95,7 @@ func TestNonsenseIsNotInherited(t *testing.T) {
 	test.Check(t, err)
 	for value, want := range map[string]string{"x": "invalid syntax", "": "invalid syntax", "7ffffff0": "handle"} {
 		cmd := exec.CommandContext(test.Context(t), path)
-		cmd.Env = append(os.Environ(), inheritedEnv+"="+value, deedEnv+"=nothing")
+		cmd.Env = append(os.Environ(), claim.Mark+"="+value, deedEnv+"=nothing")
 		said, err := cmd.Output()
 		if cmd.ProcessState.ExitCode() != exitRefuse || !strings.Contains(strings.ToLower(string(said)), want) {
 			t.Errorf("%q: %v, %s", value, err, said)

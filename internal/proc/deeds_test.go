@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/go-gipc/gipc/internal/claim"
 	"github.com/go-gipc/gipc/internal/fd"
 	"github.com/go-gipc/gipc/internal/test"
 )
@@ -113,7 +114,7 @@ var deeds = map[string]func(c *childSide, arg string){
 	"about": func(c *childSide, key string) {
 		dir, err := os.Getwd()
 		must(err)
-		_, marked := os.LookupEnv(inheritedEnv)
+		_, marked := os.LookupEnv(claim.Mark)
 		c.say(os.Args[0])
 		c.say(dir)
 		c.say(os.Getenv(key), marked)

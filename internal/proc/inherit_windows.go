@@ -2,7 +2,6 @@ package proc
 
 import (
 	"errors"
-	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -11,11 +10,9 @@ import (
 
 	"golang.org/x/sys/windows"
 
+	"github.com/go-gipc/gipc/internal/claim"
 	"github.com/go-gipc/gipc/internal/fd"
 )
-
-// inheritedEnv tells a child the handles that it needs to be told of the others: of its job and the control channel.
-const inheritedEnv = "GIPC_INHERITED"
 
 // attach makes a command's child inherit fds. It returns their numbers in the child, and a function that says whether the
 // command still passes them on.
@@ -24,13 +21,13 @@ func (j *job) attach(cmd *exec.Cmd, fds []fd.Inheritable) (numbers []uint64, int
 		cmd.SysProcAttr.AdditionalInheritedHandles = append(cmd.SysProcAttr.AdditionalInheritedHandles, syscall.Handle(h))
 		numbers = append(numbers, uint64(h))
 	}
-	var list []string
+	var list []string // the handles that the child needs to be told of the others: of its job and the control channel
 	handles := slices.Clone(cmd.SysProcAttr.AdditionalInheritedHandles)
 	j.inherited = handles
 	for _, h := range handles[:1+firstPassed] {
 		list = append(list, strconv.FormatUint(uint64(h), 16))
 	}
-	mark := inheritedEnv + "=" + strings.Join(list, ",")
+	mark := claim.Mark + "=" + strings.Join(list, ",")
 	cmd.Env = append(cmd.Env, mark)
 	attr := cmd.SysProcAttr
 	return numbers, func() bool { // without the mark the child would run main
@@ -40,17 +37,12 @@ func (j *job) attach(cmd *exec.Cmd, fds []fd.Inheritable) (numbers []uint64, int
 	}
 }
 
-// inherit finds what attach passed on, if this process was started so, and keeps it and the fact from any process that
-// this one starts.
+// inherit finds what attach passed on, if this process was started so, and keeps it from any process that this one starts.
 func inherit() (fds []uintptr, ok bool, err error) {
-	value, ok := os.LookupEnv(inheritedEnv)
-	if !ok {
+	if !claim.Found {
 		return nil, false, nil
 	}
-	if err := os.Unsetenv(inheritedEnv); err != nil {
-		return nil, false, err
-	}
-	for _, number := range strings.Split(value, ",") {
+	for _, number := range strings.Split(claim.Value, ",") {
 		n, err := strconv.ParseUint(number, 16, 64)
 		if err != nil {
 			return nil, false, err

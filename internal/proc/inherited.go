@@ -30,8 +30,7 @@ type Inherited struct {
 	crash           uintptr
 }
 
-// Inherit takes over what Start passed on, and keeps it and the fact from any process that this one starts. It returns nil if
-// this process was not started so. Call it once, before anything else can start a process.
+// Inherit takes over what Start passed on. It returns nil if this process was not started so. Call it once.
 func Inherit() (*Inherited, error) {
 	fds, ok, err := inherit()
 	if !ok || err != nil {
