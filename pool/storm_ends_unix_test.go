@@ -27,6 +27,7 @@ func hoarders(t *testing.T, opts Options) {
 }
 
 func TestStormOfMemoryLimits(t *testing.T) {
+	test.SkipUnderQEMU(t, "it ignores limits of memory, which would be its own, too")
 	if test.RaceEnabled() {
 		t.Skip("the race detector ends a program without memory in its own ways")
 	}

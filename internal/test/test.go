@@ -115,7 +115,10 @@ func Started[T any](f func() T) <-chan T {
 
 // Scaled is how often a test does something n times: less where that is slow or shall be short.
 func Scaled(n int) int {
-	if testing.Short() || RaceEnabled() {
+	switch {
+	case UnderQEMU():
+		return max(1, n/32)
+	case testing.Short() || RaceEnabled():
 		return max(1, n/8)
 	}
 	return n
