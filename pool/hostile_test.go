@@ -23,6 +23,12 @@ var hostile = gipc.Register("hostile", func(ctx context.Context, args workerArgs
 		<-ctx.Done()
 		return nil
 	}
+	if how == "never reads" {
+		_ = args.Tasks.Reader().Close()
+		say(head(kindReady, 0))
+		<-ctx.Done()
+		return nil
+	}
 	say(head(kindReady, 0))
 	first, err := args.Tasks.Get(ctx)
 	if err != nil {
@@ -188,6 +194,16 @@ func TestWorkerThatDoesNotReadIsReplaced(t *testing.T) {
 	}
 	if p.Stats().Lost < 2 {
 		t.Errorf("%+v", p.Stats())
+	}
+}
+
+// A task that no worker reads costs so many workers at its first start, and one at each later one.
+func TestTaskThatNoWorkerReadsEnds(t *testing.T) {
+	for _, retries := range []int{0, 2} {
+		p := newHostile(t, "never reads", Options{Max: 1, Retries: retries})
+		_, err := p.Do(test.Context(t), deed{})
+		test.Equal(t, as[*WorkerError](t, err).Starts, 1+retries)
+		test.Equal(t, int(p.Stats().Retried), retries)
 	}
 }
 
