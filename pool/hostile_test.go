@@ -48,6 +48,14 @@ var hostile = gipc.Register("hostile", func(ctx context.Context, args workerArgs
 		say(head(kindDropped, id))
 	case "failure that can't be decoded":
 		say(append(head(kindFailure, id), 0xff, 0xff))
+	case "failure without an error":
+		say(failureMessage(id, nil))
+	case "failure of decoding without an error":
+		b, err := gipc.CBOR[failure]{}.Append(head(kindFailure, id), failure{Err: gipc.AppendRemoteError(nil, nil), About: aboutDecoding})
+		if err != nil {
+			return err
+		}
+		say(b)
 	case "result that can't be decoded":
 		say(append(head(kindResult, id), 0xff, 0xff))
 	case "result, then dies":
@@ -152,9 +160,11 @@ func TestHostileAnswersAreOfTheTaskAlone(t *testing.T) {
 	as[*TaskError](t, err)
 	as[*gipc.DecodeError](t, err)
 
-	p = newHostile(t, "failure that can't be decoded", Options{Max: 1})
-	_, err = p.Do(test.Context(t), deed{})
-	as[*TaskError](t, err)
+	for _, how := range []string{"failure that can't be decoded", "failure without an error", "failure of decoding without an error"} {
+		p = newHostile(t, how, Options{Max: 1})
+		_, err = p.Do(test.Context(t), deed{})
+		test.Equal(t, as[*TaskError](t, err).Error() != "", true)
+	}
 
 	// What comes while no task is on a worker is read with the next one.
 	p = newHostile(t, "result twice", Options{Max: 1})
