@@ -23,6 +23,12 @@ var hostile = gipc.Register("hostile", func(ctx context.Context, args workerArgs
 		<-ctx.Done()
 		return nil
 	}
+	if how == "never reads" {
+		_ = args.Tasks.Reader().Close()
+		say(head(kindReady, 0))
+		<-ctx.Done()
+		return nil
+	}
 	say(head(kindReady, 0))
 	first, err := args.Tasks.Get(ctx)
 	if err != nil {
@@ -42,6 +48,14 @@ var hostile = gipc.Register("hostile", func(ctx context.Context, args workerArgs
 		say(head(kindDropped, id))
 	case "failure that can't be decoded":
 		say(append(head(kindFailure, id), 0xff, 0xff))
+	case "failure without an error":
+		say(failureMessage(id, nil))
+	case "failure of decoding without an error":
+		b, err := gipc.CBOR[failure]{}.Append(head(kindFailure, id), failure{Err: gipc.AppendRemoteError(nil, nil), About: aboutDecoding})
+		if err != nil {
+			return err
+		}
+		say(b)
 	case "result that can't be decoded":
 		say(append(head(kindResult, id), 0xff, 0xff))
 	case "result, then dies":
@@ -146,9 +160,11 @@ func TestHostileAnswersAreOfTheTaskAlone(t *testing.T) {
 	as[*TaskError](t, err)
 	as[*gipc.DecodeError](t, err)
 
-	p = newHostile(t, "failure that can't be decoded", Options{Max: 1})
-	_, err = p.Do(test.Context(t), deed{})
-	as[*TaskError](t, err)
+	for _, how := range []string{"failure that can't be decoded", "failure without an error", "failure of decoding without an error"} {
+		p = newHostile(t, how, Options{Max: 1})
+		_, err = p.Do(test.Context(t), deed{})
+		test.Equal(t, as[*TaskError](t, err).Error() != "", true)
+	}
 
 	// What comes while no task is on a worker is read with the next one.
 	p = newHostile(t, "result twice", Options{Max: 1})
@@ -188,6 +204,16 @@ func TestWorkerThatDoesNotReadIsReplaced(t *testing.T) {
 	}
 	if p.Stats().Lost < 2 {
 		t.Errorf("%+v", p.Stats())
+	}
+}
+
+// A task that no worker reads costs so many workers at its first start, and one at each later one.
+func TestTaskThatNoWorkerReadsEnds(t *testing.T) {
+	for _, retries := range []int{0, 2} {
+		p := newHostile(t, "never reads", Options{Max: 1, Retries: retries})
+		_, err := p.Do(test.Context(t), deed{})
+		test.Equal(t, as[*WorkerError](t, err).Starts, 1+retries)
+		test.Equal(t, int(p.Stats().Retried), retries)
 	}
 }
 

@@ -20,7 +20,8 @@ type Result[A, R any] struct {
 //
 // At most Max × PerWorker + Max arguments are taken and not yet yielded, so args may be endless. They wait for room in the queue
 // where Do returns ErrQueueFull. When ctx ends or the pool is closed, the loop gets that error once, with a zero value, as
-// its last element. It never ends early without one.
+// its last element. It never ends early without one. While the pool drains, the loop's tasks finish, no further argument is
+// taken, and the last element has ErrClosed.
 //
 // Breaking out of the loop cancels what is under way. It does not wait for args: its next yield returns false. Args runs on a
 // goroutine of its own. If it panics or calls runtime.Goexit, that goes on in the loop's goroutine. A panic behind the loop's
@@ -67,6 +68,7 @@ type item[A any] struct {
 type argsEnd struct {
 	panicked any // what it panicked with
 	goexit   bool
+	refused  *tasked // nil, or the one for which the pool took no more: that ended it
 }
 
 func (p *Pool[A, R]) startLoop(ctx context.Context, args iter.Seq[A], ordered bool) *loop[A, R] {
@@ -96,7 +98,7 @@ func (l *loop[A, R]) run(yield func(A, R, error) bool) {
 			return
 		}
 		value, err := l.pool.end(l.ctx, item.task)
-		if l.isLast(item.task.err) {
+		if l.isLast(item.task.err) { // nothing of the loop goes on any more
 			last(err)
 			return
 		}
@@ -107,7 +109,8 @@ func (l *loop[A, R]) run(yield func(A, R, error) bool) {
 	}
 }
 
-// take runs args, on a goroutine of its own, and starts a task for each argument.
+// take runs args, on a goroutine of its own, and starts a task for each argument: behind those before it in the queue, so that All
+// never waits for one that others of the loop hold up. The first argument that the pool doesn't take ends args.
 func (l *loop[A, R]) take(args iter.Seq[A], ordered bool) {
 	var end argsEnd
 	returned := false
@@ -125,7 +128,12 @@ func (l *loop[A, R]) take(args iter.Seq[A], ordered bool) {
 			if l.ctx.Err() != nil {
 				break
 			}
-			l.start(arg, ordered)
+			t := l.pool.begin(l.ctx, arg, true)
+			if t.err == ErrClosed {
+				end.refused = t
+				break
+			}
+			l.start(arg, t, ordered)
 			if !l.slot() {
 				break
 			}
@@ -144,10 +152,9 @@ func (l *loop[A, R]) slot() bool {
 	}
 }
 
-// start starts a task: behind those before it in the queue, so that All never waits for one that others of the loop hold up. There
-// is room in tasks: it has a slot.
-func (l *loop[A, R]) start(arg A, ordered bool) {
-	it := &item[A]{arg, l.pool.begin(l.ctx, arg, true), make(chan struct{})}
+// start runs a task that has begun. There is room in tasks: it has a slot.
+func (l *loop[A, R]) start(arg A, t *tasked, ordered bool) {
+	it := &item[A]{arg, t, make(chan struct{})}
 	l.taken.Add(1)
 	if ordered {
 		l.tasks <- it
@@ -203,7 +210,10 @@ func (l *loop[A, R]) finish(fail func(error)) {
 	switch err := l.outer.Err(); {
 	case err != nil:
 		fail(l.pool.explain(l.outer, err))
-	case l.ended == nil:
+	case l.ended != nil && l.ended.refused != nil:
+		_, err := l.pool.end(l.outer, l.ended.refused)
+		fail(err)
+	case l.ended == nil || l.seen < l.taken.Load():
 		fail(l.pool.explain(l.outer, ErrClosed))
 	default:
 		l.resume()

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"path/filepath"
@@ -234,4 +235,95 @@ func TestLoopsEndWithErrClosedWhileArgsBlocks(t *testing.T) {
 	test.Equal(t, len(errs), 2)
 	test.Check(t, errs[0])
 	test.Is(t, errs[1], ErrClosed)
+}
+
+// awaitDraining waits until a pool takes no more tasks.
+func awaitDraining(t testing.TB, p *core) {
+	t.Helper()
+	test.Eventually(t, "it drains", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.state >= draining
+	})
+}
+
+// Drain lets a loop's tasks finish. The first argument that the pool doesn't take any more ends args, and then the loop.
+func TestLoopsFinishTheirTasksWhenThePoolDrains(t *testing.T) {
+	loops := map[string]func(p *Pool[deed, done], args iter.Seq[deed]) iter.Seq2[done, error]{
+		"All": func(p *Pool[deed, done], args iter.Seq[deed]) iter.Seq2[done, error] { return p.All(test.Context(t), args) },
+		"Unordered": func(p *Pool[deed, done], args iter.Seq[deed]) iter.Seq2[done, error] {
+			return func(yield func(done, error) bool) {
+				for r := range p.Unordered(test.Context(t), args) {
+					if !yield(r.Value, r.Err) {
+						return
+					}
+				}
+			}
+		},
+	}
+	for name, loop := range loops {
+		t.Run(name, func(t *testing.T) {
+			told := 0
+			p := newTestPool(t, Options{Max: 2, OnTask: func(TaskInfo) { told++ }})
+			holds := []string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")}
+			refused, drained := make(chan bool, 1), make(chan error, 1)
+			args := func(yield func(deed) bool) {
+				yield(deed{Do: "until told", Path: holds[0]})
+				yield(deed{Do: "until told", Path: holds[1]})
+				yield(echo(1)) // waits
+				test.Eventually(t, "the first two run", func() bool { return exists(holds[0]) && exists(holds[1]) })
+				go func() { drained <- p.Drain(test.Context(t)) }()
+				awaitDraining(t, p.core)
+				refused <- !yield(echo(2))
+			}
+			var errs []error
+			ended := test.Started(func() error {
+				for _, err := range loop(p, args) {
+					errs = append(errs, err)
+				}
+				return nil
+			})
+			test.Equal(t, <-refused, true)
+			remove(t, holds[0])
+			remove(t, holds[1])
+			test.Check(t, <-ended)
+			test.Check(t, <-drained)
+			test.Equal(t, len(errs), 4)
+			test.Check(t, errors.Join(errs[:3]...))
+			test.Is(t, errs[3], ErrClosed)
+			test.Equal(t, told, 4)
+		})
+	}
+}
+
+// A loop that finds the pool closed, and an argument that was not run a moment later, ends with an error.
+func TestLoopThatSeesTheCloseFirstEndsWithAnError(t *testing.T) {
+	p := newTestPool(t, Options{Max: 1})
+	goOn := make(chan struct{})
+	l := p.startLoop(test.Context(t), func(yield func(deed) bool) { <-goOn; yield(echo(1)) }, false)
+	test.Check(t, p.Close())
+	_, ok := l.next()
+	test.Equal(t, ok, false)
+	close(goOn)
+	test.Eventually(t, "args has ended", func() bool { return len(l.args) == 1 })
+	var got error
+	l.finish(func(err error) { got = err })
+	test.Is(t, got, ErrClosed)
+}
+
+// The same, where the argument was taken just before the close.
+func TestLoopThatSeesTheCloseBeforeATaskEndsWithAnError(t *testing.T) {
+	p := newTestPool(t, Options{Max: 1})
+	goOn := make(chan struct{})
+	l := p.startLoop(test.Context(t), func(func(deed) bool) { <-goOn }, false)
+	taken := p.begin(l.ctx, echo(1), true)
+	test.Check(t, p.Close())
+	_, ok := l.next()
+	test.Equal(t, ok, false)
+	l.start(echo(1), taken, false)
+	close(goOn)
+	test.Eventually(t, "args has ended", func() bool { return len(l.args) == 1 })
+	var got error
+	l.finish(func(err error) { got = err })
+	test.Is(t, got, ErrClosed)
 }

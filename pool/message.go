@@ -169,6 +169,9 @@ func parseFailure(body []byte) (taskErr, err error) {
 		return nil, fmt.Errorf("a failure that can't be decoded: %v", err)
 	}
 	remote, err := gipc.ParseRemoteError(f.Err)
+	if err == nil && remote == nil {
+		err = errors.New("a failure without an error")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -207,8 +207,8 @@ func (c *call) give(a answer) {
 	c.notify()
 }
 
-// maxUnsent is how many workers may end while the argument of one call is on the way to them, before the call counts as what
-// ends them.
+// maxUnsent is how many workers may end while the argument of one call is on the way to them. From then on the call counts as
+// what ends them, at all its later starts too.
 const maxUnsent = 3
 
 // unsent is called when a call's argument did not get into its worker's channel, which is broken. The call is the first in the
@@ -217,7 +217,7 @@ func (s *sched) unsent(c *call, why error, now time.Time) (again bool) {
 	w := c.worker
 	s.brokeOff(w, why, now)
 	c.unsent++
-	if s.state == closed || c.unsent == maxUnsent {
+	if s.state == closed || c.unsent >= maxUnsent {
 		if c.state == answered {
 			c.notify() // it may have been woken once for its worker's start and end
 		}
