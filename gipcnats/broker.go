@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -183,7 +184,10 @@ func (b *broker) publishWith(ctx context.Context, s *sending, m *nats.Msg) (aske
 			s.asked = time.Now().Round(0).Add(-answerTime) // the attempt took no longer. The wall clock goes on while a machine sleeps
 		}
 		b.opts.Logger.Debug("gipcnats: a message is not stored yet", "subject", m.Subject, "error", err)
-		if err := sleep(ctx, pause); err != nil {
+		if hasMet(err) {
+			pause = firstPause
+		}
+		if err := sleep(ctx, rand.N(pause)); err != nil {
 			return asked, err
 		}
 	}
@@ -271,7 +275,36 @@ func (b *broker) final(err error) bool {
 		return true
 	}
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.Code != 503 || isStoreFailure(err)
+	return errors.As(err, &api) && !isPassing(api) || isStoreFailure(err)
+}
+
+// isPassing says whether the server may do soon what it refuses now: its cluster has no leader, it has too much to do, or it is
+// storing a message of this id, or one that names the same subject as what must not be there.
+func isPassing(api *jetstream.APIError) bool {
+	switch api.ErrorCode {
+	case duplicateInProcess, tooManyRequests, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
+		return true
+	}
+	return api.Code == 503
+}
+
+// These of the server's codes nats.go has no names for.
+const (
+	duplicateInProcess = jetstream.ErrorCode(10158)
+	tooManyRequests    = jetstream.ErrorCode(10167)
+)
+
+// hasMet says that another message was being stored, which takes no longer than storing one. It must not wait for longer each time, since
+// others may come in between again and again.
+func hasMet(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
+
+// isWrongSequence says that a subject has a message that should not be there.
+func isWrongSequence(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
 // storeFailed is the server's code for a message that a stream does not take. Its text tells which limit it is.

@@ -260,13 +260,6 @@ func (c *channel[T]) whenRoom(ctx context.Context, s *sending, m *nats.Msg) (ask
 	}
 }
 
-// isWrongSequence says that a subject has a message that should not be there.
-func isWrongSequence(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) &&
-		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
-}
-
 // Close ends the channel, for all its Writers: Readers get what is stored, then io.EOF. It blocks while the channel is full and
 // while the server is away. When ctx ends, Close returns its error, and may be called again. Closing it twice is
 // gipc.ErrClosed. Close returns ErrNoChannel where Put would. A Writer that is dropped without Close ends nothing.
