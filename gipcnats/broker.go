@@ -19,6 +19,7 @@ import (
 const (
 	answerTime = 5 * time.Second        // how long one request to the server waits
 	openTime   = 30 * time.Second       // how long opening streams may take: a cluster may have to elect a leader
+	askTime    = 2 * time.Second        // how long one request waits that is made again
 	firstPause = 20 * time.Millisecond  // before the second try
 	lastPause  = 500 * time.Millisecond // pauses grow up to here
 	headRoom   = 4 << 10                // bytes of a message that are not its value: head and headers
@@ -54,7 +55,18 @@ func newBroker(nc *nats.Conn, opts Options) (*broker, error) {
 }
 
 // stream returns a stream, and makes it if it is missing.
-func (b *broker) stream(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
+func (b *broker) stream(ctx context.Context, config jetstream.StreamConfig) (stream jetstream.Stream, err error) {
+	err = insist(ctx, func(ctx context.Context) error {
+		stream, err = b.tryStream(ctx, config)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", config.Name, err)
+	}
+	return stream, nil
+}
+
+func (b *broker) tryStream(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
 	stream, err := b.js.Stream(ctx, config.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		config.Storage, config.Replicas, config.AllowDirect = b.opts.storage(), b.opts.Replicas, true
@@ -64,10 +76,26 @@ func (b *broker) stream(ctx context.Context, config jetstream.StreamConfig) (jet
 			stream, err = b.js.Stream(ctx, config.Name)
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", config.Name, err)
+	return stream, err
+}
+
+// insist asks the server until it answers, or ctx ends. An answer may get lost, and servers of a cluster don't answer for a stream or
+// consumer that has no leader yet.
+func insist(ctx context.Context, ask func(ctx context.Context) error) error {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		attempt, cancel := context.WithTimeout(ctx, askTime)
+		err := ask(attempt)
+		cancel()
+		if err == nil || !isNoAnswer(err) || sleep(ctx, pause) != nil {
+			return err
+		}
 	}
-	return stream, nil
+}
+
+// isNoAnswer says that a request was not answered, or by servers that have no leader.
+func isNoAnswer(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &api) && isPassing(api)
 }
 
 // open is stream, and has reopen make the stream again.

@@ -90,3 +90,20 @@ func TestPutsOfAClusterThatMeet(t *testing.T) {
 	test.Check(t, err)
 	test.Equal(t, end != nil, true)
 }
+
+// Clients and Serves take streams as they are, with whatever Replicas.
+func TestReplicasOfOthers(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	urls := startCluster(t)
+	serving(t, urls[0], &Options{Replicas: 3}, nil)
+	_, err := clientOf(t, urls[0], &Options{Replicas: 3}).Do(ctx, deed{})
+	test.Check(t, err)
+	c := clientOf(t, urls[1], nil)
+	_, err = c.Do(ctx, deed{})
+	test.Check(t, err)
+	s, err := newServer(ctx, c.core.nc, c.core.kind, "obey me", *resolved(t, &Options{}))
+	test.Check(t, err)
+	defer s.cut()
+	test.Equal(t, s.tasks.CachedInfo().Config.Replicas, 3)
+}
