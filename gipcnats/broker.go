@@ -178,10 +178,11 @@ func (b *broker) publish(ctx context.Context, m *nats.Msg) (asked bool, err erro
 
 // sending is what else publishing a message has to look after. It may be used for one message, again and again.
 type sending struct {
-	value    *largeValue                // what the message stands for, or nil. It is in the object store before each attempt
-	knownFor time.Duration              // for how long the server knows the message's id. After that publish doesn't ask again. 0: it may
-	asked    time.Time                  // when a server may have stored it first. Zero: never
-	isGone   func(context.Context) bool // whether its stream is gone for good, if nobody got the message. nil: it is made again
+	value      *largeValue                 // what the message stands for, or nil. It is in the object store before each attempt
+	sameStream func(context.Context) error // says before each attempt if the stream is another one by now. nil: any will do
+	knownFor   time.Duration               // for how long the server knows the message's id. After that publish doesn't ask again. 0: it may
+	asked      time.Time                   // when a server may have stored it first. Zero: never
+	isGone     func(context.Context) bool  // whether its stream is gone for good, if nobody got the message. nil: it is made again
 }
 
 // errForgotten says that the message's id is of no use any more.
@@ -221,7 +222,7 @@ func (b *broker) publishWith(ctx context.Context, s *sending, m *nats.Msg) (aske
 	}
 }
 
-// ready waits until a message can be sent at once. Without a connection nats.go would keep it, and send it when its publisher
+// ready waits until a message can be sent at once, and looks whether it still may. Without a connection nats.go would keep it, and send it when its publisher
 // has given up, or its large value is gone.
 func (b *broker) ready(ctx context.Context, s *sending) error {
 	for pause := firstPause; !b.nc.IsConnected(); pause = min(2*pause, lastPause) {
@@ -237,10 +238,15 @@ func (b *broker) ready(ctx context.Context, s *sending) error {
 			return err
 		}
 	}
+	if s.sameStream != nil {
+		if err := s.sameStream(ctx); err != nil {
+			return err
+		}
+	}
 	if s.knownFor > 0 && !s.asked.IsZero() && time.Since(s.asked) >= s.knownFor {
 		return errForgotten
 	}
-	return nil
+	return ctx.Err()
 }
 
 // publishOnce tries to store a message. If its stream is gone, it is there for the next try.
