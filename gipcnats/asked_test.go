@@ -73,3 +73,26 @@ func TestPutThatIsRefused(t *testing.T) {
 	test.Is(t, err, refusal)
 	test.IsNot(t, err, ErrUncertain)
 }
+
+// What the server refuses because it does something else at that moment, it is asked again.
+func TestRefusalsThatPass(t *testing.T) {
+	t.Parallel()
+	w := writerOf(t, startServer(t).url(), nil)
+	refusals := []*jetstream.APIError{
+		{Code: 429, ErrorCode: 10167, Description: "too many requests"},
+		{Code: 409, ErrorCode: 10158, Description: "duplicate message id is in process"},
+		{Code: 400, ErrorCode: 10164, Description: "wrong last sequence"}, // another message that names the same subject
+		{Code: 503, ErrorCode: 10163, Description: "expected last sequence per subject temporarily unavailable"},
+	}
+	request := w.channel.request
+	w.channel.request = func(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+		if len(refusals) > 0 {
+			err := refusals[0]
+			refusals = refusals[1:]
+			return nil, err
+		}
+		return request(ctx, m)
+	}
+	test.Check(t, w.Put(test.Context(t), deed{}))
+	test.Equal(t, len(refusals), 0)
+}

@@ -3,11 +3,11 @@ package gipcnats
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -19,69 +19,11 @@ import (
 const (
 	answerTime = 5 * time.Second        // how long one request to the server waits
 	openTime   = 30 * time.Second       // how long opening streams may take: a cluster may have to elect a leader
+	askTime    = 2 * time.Second        // how long one request waits that is made again
 	firstPause = 20 * time.Millisecond  // before the second try
 	lastPause  = 500 * time.Millisecond // pauses grow up to here
 	headRoom   = 4 << 10                // bytes of a message that are not its value: head and headers
 )
-
-// names has every subject and stream.
-type names struct{ prefix string }
-
-func (n names) stream(parts ...string) string {
-	return strings.ReplaceAll(n.prefix, ".", "_") + "_" + strings.Join(parts, "_")
-}
-
-func (n names) subject(parts ...string) string { return n.prefix + "." + strings.Join(parts, ".") }
-
-func (n names) taskStream(k kindOf) string { return n.stream("task", k.name) }
-func (n names) resultStream() string       { return n.stream("result") }
-func (n names) stateStream() string        { return n.stream("state") }
-func (n names) deadStream() string         { return n.stream("dead") }
-func (n names) values() string             { return n.stream("values") }
-func (n names) task(k kindOf, id id) string {
-	return n.subject("task", k.name, k.print, id.client, id.number)
-}
-func (n names) dead(k kindOf, id id) string {
-	return n.subject("dead", k.name, k.print, id.client, id.number)
-}
-func (n names) result(id id) string         { return n.subject("result", id.client, id.number) }
-func (n names) starts(id id) string         { return n.subject("state", "starts", id.client, id.number) }
-func (n names) lease(client string) string  { return n.subject("state", "lease", client) }
-func (n names) cancel(k kindOf) string      { return n.subject("cancel", k.name, k.print) }
-func (n names) who(k kindOf) string         { return n.subject("who", k.name, k.print) }
-func (n names) wanted(client string) string { return n.subject("wanted", client) }
-
-// id names one task: its client, and which of the client's tasks it is.
-type id struct{ client, number string }
-
-func (i id) String() string { return i.client + "." + i.number }
-
-// idOf returns the id at the end of a task's or result's subject.
-func idOf(subject string) id {
-	dot := strings.LastIndexByte(subject, '.')
-	if dot < 0 {
-		return id{}
-	}
-	return id{subject[strings.LastIndexByte(subject[:dot], '.')+1 : dot], subject[dot+1:]}
-}
-
-// newID returns an id that no other process has.
-func newID() string { return rand.Text() }
-
-// escape makes one token of a subject, and a part of a stream's name, of any text. No two texts have the same.
-func escape(text string) string {
-	var b strings.Builder
-	for i := range len(text) {
-		c := text[i]
-		switch {
-		case c == '-', c == '_', '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
-			b.WriteByte(c)
-		default:
-			fmt.Fprintf(&b, "=%02X", c)
-		}
-	}
-	return b.String()
-}
 
 // broker is a connection, with what this package needs of the server. Its methods may be called at the same time.
 type broker struct {
@@ -113,7 +55,18 @@ func newBroker(nc *nats.Conn, opts Options) (*broker, error) {
 }
 
 // stream returns a stream, and makes it if it is missing.
-func (b *broker) stream(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
+func (b *broker) stream(ctx context.Context, config jetstream.StreamConfig) (stream jetstream.Stream, err error) {
+	err = insist(ctx, func(ctx context.Context) error {
+		stream, err = b.tryStream(ctx, config)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", config.Name, err)
+	}
+	return stream, nil
+}
+
+func (b *broker) tryStream(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
 	stream, err := b.js.Stream(ctx, config.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		config.Storage, config.Replicas, config.AllowDirect = b.opts.storage(), b.opts.Replicas, true
@@ -123,10 +76,26 @@ func (b *broker) stream(ctx context.Context, config jetstream.StreamConfig) (jet
 			stream, err = b.js.Stream(ctx, config.Name)
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", config.Name, err)
+	return stream, err
+}
+
+// insist asks the server until it answers, or ctx ends. An answer may get lost, and servers of a cluster don't answer for a stream or
+// consumer that has no leader yet.
+func insist(ctx context.Context, ask func(ctx context.Context) error) error {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		attempt, cancel := context.WithTimeout(ctx, askTime)
+		err := ask(attempt)
+		cancel()
+		if err == nil || !isNoAnswer(err) || sleep(ctx, pause) != nil {
+			return err
+		}
 	}
-	return stream, nil
+}
+
+// isNoAnswer says that a request was not answered, or by servers that have no leader.
+func isNoAnswer(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &api) && isPassing(api)
 }
 
 // open is stream, and has reopen make the stream again.
@@ -209,10 +178,11 @@ func (b *broker) publish(ctx context.Context, m *nats.Msg) (asked bool, err erro
 
 // sending is what else publishing a message has to look after. It may be used for one message, again and again.
 type sending struct {
-	value    *largeValue                // what the message stands for, or nil. It is in the object store before each attempt
-	knownFor time.Duration              // for how long the server knows the message's id. After that publish doesn't ask again. 0: it may
-	asked    time.Time                  // when a server may have stored it first. Zero: never
-	isGone   func(context.Context) bool // whether its stream is gone for good, if nobody got the message. nil: it is made again
+	value      *largeValue                 // what the message stands for, or nil. It is in the object store before each attempt
+	sameStream func(context.Context) error // says before each attempt if the stream is another one by now. nil: any will do
+	knownFor   time.Duration               // for how long the server knows the message's id. After that publish doesn't ask again. 0: it may
+	asked      time.Time                   // when a server may have stored it first. Zero: never
+	isGone     func(context.Context) bool  // whether its stream is gone for good, if nobody got the message. nil: it is made again
 }
 
 // errForgotten says that the message's id is of no use any more.
@@ -243,13 +213,16 @@ func (b *broker) publishWith(ctx context.Context, s *sending, m *nats.Msg) (aske
 			s.asked = time.Now().Round(0).Add(-answerTime) // the attempt took no longer. The wall clock goes on while a machine sleeps
 		}
 		b.opts.Logger.Debug("gipcnats: a message is not stored yet", "subject", m.Subject, "error", err)
-		if err := sleep(ctx, pause); err != nil {
+		if hasMet(err) {
+			pause = firstPause
+		}
+		if err := sleep(ctx, rand.N(pause)); err != nil {
 			return asked, err
 		}
 	}
 }
 
-// ready waits until a message can be sent at once. Without a connection nats.go would keep it, and send it when its publisher
+// ready waits until a message can be sent at once, and looks whether it still may. Without a connection nats.go would keep it, and send it when its publisher
 // has given up, or its large value is gone.
 func (b *broker) ready(ctx context.Context, s *sending) error {
 	for pause := firstPause; !b.nc.IsConnected(); pause = min(2*pause, lastPause) {
@@ -265,10 +238,15 @@ func (b *broker) ready(ctx context.Context, s *sending) error {
 			return err
 		}
 	}
+	if s.sameStream != nil {
+		if err := s.sameStream(ctx); err != nil {
+			return err
+		}
+	}
 	if s.knownFor > 0 && !s.asked.IsZero() && time.Since(s.asked) >= s.knownFor {
 		return errForgotten
 	}
-	return nil
+	return ctx.Err()
 }
 
 // publishOnce tries to store a message. If its stream is gone, it is there for the next try.
@@ -331,7 +309,36 @@ func (b *broker) final(err error) bool {
 		return true
 	}
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.Code != 503 || isStoreFailure(err)
+	return errors.As(err, &api) && !isPassing(api) || isStoreFailure(err)
+}
+
+// isPassing says whether the server may do soon what it refuses now: its cluster has no leader, it has too much to do, or it is
+// storing a message of this id, or one that names the same subject as what must not be there.
+func isPassing(api *jetstream.APIError) bool {
+	switch api.ErrorCode {
+	case duplicateInProcess, tooManyRequests, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
+		return true
+	}
+	return api.Code == 503
+}
+
+// These of the server's codes nats.go has no names for.
+const (
+	duplicateInProcess = jetstream.ErrorCode(10158)
+	tooManyRequests    = jetstream.ErrorCode(10167)
+)
+
+// hasMet says that another message was being stored, which takes no longer than storing one. It must not wait for longer each time, since
+// others may come in between again and again.
+func hasMet(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
+
+// isWrongSequence says that a subject has a message that should not be there.
+func isWrongSequence(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
 // storeFailed is the server's code for a message that a stream does not take. Its text tells which limit it is.

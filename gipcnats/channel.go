@@ -131,9 +131,11 @@ func (c *channel[T]) end() string { return c.subjectOf("end") }
 // its connection.
 type Writer[T any] struct {
 	channel *channel[T]
-	mu      sync.Mutex
-	closed  bool
-	seen    uint64 // the count of reconnects when the stream was known to be the one that was opened
+	closing chan struct{} // holds one while a Close is under way
+
+	mu     sync.Mutex // held for moments only
+	closed bool
+	seen   uint64 // the count of reconnects when the stream was known to be the one that was opened
 }
 
 // NewWriter returns a Writer of the channel of this name, and makes the channel if it is missing. Any number of Writers may
@@ -143,7 +145,7 @@ func NewWriter[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 	if err != nil {
 		return nil, fmt.Errorf("gipcnats: new writer of channel %s: %w", name, err)
 	}
-	return &Writer[T]{channel: c, seen: nc.Stats().Reconnects}, nil
+	return &Writer[T]{channel: c, closing: make(chan struct{}, 1), seen: nc.Stats().Reconnects}, nil
 }
 
 // Put stores v in the channel. It blocks while the channel is full and while the server is away. Nil means that the message is
@@ -154,8 +156,9 @@ func NewWriter[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 // message, for three quarters of the stream's duplicate window, which is two minutes if NATS's own tools have not changed it.
 // Then Put returns ErrUncertain also if ctx has not ended.
 //
-// Behind the end of the channel the error matches [gipc.ErrClosed]. If its stream is gone, it matches ErrNoChannel. That goes for a
-// stream that was made anew while the connection was lost, too: Put looks behind each reconnect. A value that can't be encoded
+// Behind the end of the channel the error matches [gipc.ErrClosed], and ErrUncertain as well if the server has not answered before: then
+// the message may have come before the end. If the channel's stream is gone, it matches ErrNoChannel. That goes for a stream that was
+// made anew while the connection was lost, too: Put looks behind each reconnect, also before it asks again. A value that can't be encoded
 // (*gipc.EncodeError) and one that is too large (*gipc.TooLargeError) store nothing.
 func (w *Writer[T]) Put(ctx context.Context, v T) error {
 	err := w.put(ctx, v)
@@ -167,14 +170,8 @@ func (w *Writer[T]) Put(ctx context.Context, v T) error {
 
 func (w *Writer[T]) put(ctx context.Context, v T) error {
 	c := w.channel
-	w.mu.Lock()
-	closed := w.closed
-	w.mu.Unlock()
-	if closed {
+	if w.isClosed() {
 		return gipc.ErrClosed
-	}
-	if err := w.known(ctx); err != nil {
-		return err
 	}
 	data, err := encode(c.codec, []byte{format, 0}, v)
 	if size := len(data) - channelHead; err == nil && size > c.opts.MaxValue {
@@ -187,7 +184,7 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	m := &nats.Msg{Subject: c.subjectOf("msg"), Data: data, Header: withID(number)}
 	m.Header.Set(jetstream.ExpectedLastSubjSeqSubjHeader, c.end())
 	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
-	s := &sending{knownFor: c.knownFor, isGone: c.isGone}
+	s := &sending{knownFor: c.knownFor, sameStream: w.sameStream, isGone: c.isGone}
 	if !c.inline(len(data)) {
 		m.Subject = c.subjectOf("msg", number)
 		m.Data = []byte{format, flagLarge}
@@ -201,17 +198,16 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 		c.discard(ctx, m.Subject)
 	}
 	if isWrongSequence(err) {
-		return gipc.ErrClosed
+		err = gipc.ErrClosed
 	}
-	if asked {
+	if asked { // also behind the end: an earlier attempt may have come before it
 		return fmt.Errorf("%w: %w", err, ErrUncertain)
 	}
 	return err
 }
 
-// known looks, behind a reconnect, whether the stream is the one that the Writer has opened. A server that doesn't answer, or has no
-// such stream, is what the Put then finds.
-func (w *Writer[T]) known(ctx context.Context) error {
+// sameStream looks, behind a reconnect, whether the stream is the one that the Writer has opened. If there is none, who publishes finds out.
+func (w *Writer[T]) sameStream(ctx context.Context) error {
 	c := w.channel
 	now := c.nc.Stats().Reconnects
 	w.mu.Lock()
@@ -220,16 +216,22 @@ func (w *Writer[T]) known(ctx context.Context) error {
 	if same {
 		return nil
 	}
-	created, err := c.created(ctx)
+	var created time.Time
+	err := insist(ctx, func(ctx context.Context) (err error) {
+		created, err = c.created(ctx)
+		return err
+	})
 	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case err != nil:
 		return nil
 	case !created.Equal(c.stream.CachedInfo().Created):
 		return ErrNoChannel
 	}
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.seen = now
-	w.mu.Unlock()
 	return nil
 }
 
@@ -260,38 +262,49 @@ func (c *channel[T]) whenRoom(ctx context.Context, s *sending, m *nats.Msg) (ask
 	}
 }
 
-// isWrongSequence says that a subject has a message that should not be there.
-func isWrongSequence(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) &&
-		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+// Close ends the channel, for all its Writers: Readers get what is stored, then io.EOF. It blocks while the channel is full and
+// while the server is away, or another Close of this Writer is under way. When ctx ends, Close returns its error, and may be
+// called again. Closing it twice is gipc.ErrClosed. Close returns ErrNoChannel where Put would. A Writer that is dropped without Close ends nothing.
+func (w *Writer[T]) Close(ctx context.Context) error {
+	err := w.close(ctx)
+	if err != nil {
+		err = fmt.Errorf("gipcnats: close channel %s: %w", w.channel.name, err)
+	}
+	return err
 }
 
-// Close ends the channel, for all its Writers: Readers get what is stored, then io.EOF. It blocks while the channel is full and
-// while the server is away. When ctx ends, Close returns its error, and may be called again. Closing it twice is
-// gipc.ErrClosed. Close returns ErrNoChannel where Put would. A Writer that is dropped without Close ends nothing.
-func (w *Writer[T]) Close(ctx context.Context) error {
+func (w *Writer[T]) close(ctx context.Context) error {
 	c := w.channel
-	if err := w.known(ctx); err != nil {
-		return fmt.Errorf("gipcnats: close channel %s: %w", c.name, err)
+	select {
+	case w.closing <- struct{}{}:
+		defer func() { <-w.closing }()
+	case <-ctx.Done():
+		return causeOf(ctx)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var asked bool
-	err := gipc.ErrClosed
-	if !w.closed {
-		m := &nats.Msg{Subject: c.end(), Data: []byte{format, 0}, Header: withID("end")}
-		m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
-		asked, err = c.whenRoom(ctx, &sending{isGone: c.isGone}, m)
+	if w.isClosed() {
+		return gipc.ErrClosed
 	}
+	// No id is needed: there is one end only. With one, the end of a channel that was purged would count as stored.
+	m := nats.NewMsg(c.end())
+	m.Data = []byte{format, 0}
+	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
+	asked, err := c.whenRoom(ctx, &sending{sameStream: w.sameStream, isGone: c.isGone}, m)
 	switch {
 	case err == nil || isWrongSequence(err): // another Writer was faster
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.closed = true
 		return nil
 	case asked:
 		err = fmt.Errorf("%w: %w", err, ErrUncertain)
 	}
-	return fmt.Errorf("gipcnats: close channel %s: %w", c.name, err)
+	return err
+}
+
+func (w *Writer[T]) isClosed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
 }
 
 // Reader is a receiving end of a channel. All Readers of a channel share its messages. Its methods may be called from any number

@@ -68,7 +68,7 @@ func TestChaos(t *testing.T) {
 	close(stop)
 	t.Logf("%d tasks, %d machines killed, %d restarts of the server", n, <-killed, restarts)
 	test.Equal(t, n, total)
-	empty(t, c)
+	gone(t, c, "task.>", "result.>") // a machine that is killed behind an ack leaves a count of starts, which ends by its age
 }
 
 // A task whose machine is killed runs again on another one.

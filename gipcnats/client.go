@@ -102,7 +102,7 @@ func newClient(nc *nats.Conn, kind kindOf, o Options) (*client, error) {
 	if _, err = b.openState(ctx); err != nil {
 		return nil, err
 	}
-	if err = c.renew(); err != nil {
+	if _, err = c.publish(ctx, c.leaseMessage()); err != nil {
 		return nil, err
 	}
 	if c.asked, err = nc.Subscribe(c.wanted(c.id), c.answerWanted); err != nil {

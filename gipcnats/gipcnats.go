@@ -23,6 +23,7 @@
 package gipcnats
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -142,4 +143,63 @@ func (o *Options) storage() jetstream.StorageType {
 		return jetstream.MemoryStorage
 	}
 	return jetstream.FileStorage
+}
+
+// names has every subject and stream.
+type names struct{ prefix string }
+
+func (n names) stream(parts ...string) string {
+	return strings.ReplaceAll(n.prefix, ".", "_") + "_" + strings.Join(parts, "_")
+}
+
+func (n names) subject(parts ...string) string { return n.prefix + "." + strings.Join(parts, ".") }
+
+func (n names) taskStream(k kindOf) string { return n.stream("task", k.name) }
+func (n names) resultStream() string       { return n.stream("result") }
+func (n names) stateStream() string        { return n.stream("state") }
+func (n names) deadStream() string         { return n.stream("dead") }
+func (n names) values() string             { return n.stream("values") }
+func (n names) task(k kindOf, id id) string {
+	return n.subject("task", k.name, k.print, id.client, id.number)
+}
+func (n names) dead(k kindOf, id id) string {
+	return n.subject("dead", k.name, k.print, id.client, id.number)
+}
+func (n names) result(id id) string         { return n.subject("result", id.client, id.number) }
+func (n names) starts(id id) string         { return n.subject("state", "starts", id.client, id.number) }
+func (n names) lease(client string) string  { return n.subject("state", "lease", client) }
+func (n names) cancel(k kindOf) string      { return n.subject("cancel", k.name, k.print) }
+func (n names) who(k kindOf) string         { return n.subject("who", k.name, k.print) }
+func (n names) wanted(client string) string { return n.subject("wanted", client) }
+
+// id names one task: its client, and which of the client's tasks it is.
+type id struct{ client, number string }
+
+func (i id) String() string { return i.client + "." + i.number }
+
+// idOf returns the id at the end of a task's or result's subject.
+func idOf(subject string) id {
+	dot := strings.LastIndexByte(subject, '.')
+	if dot < 0 {
+		return id{}
+	}
+	return id{subject[strings.LastIndexByte(subject[:dot], '.')+1 : dot], subject[dot+1:]}
+}
+
+// newID returns an id that no other process has.
+func newID() string { return rand.Text() }
+
+// escape makes one token of a subject, and a part of a stream's name, of any text. No two texts have the same.
+func escape(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		c := text[i]
+		switch {
+		case c == '-', c == '_', '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "=%02X", c)
+		}
+	}
+	return b.String()
 }

@@ -22,7 +22,15 @@ func (s *server) signsOfLife(ctx context.Context) {
 
 // shared makes a consumer that several take from, or takes the one that there is. It makes its AckWait longer, never shorter: each of
 // them sends signs of life three times in its own, which would come too late.
-func shared(ctx context.Context, stream jetstream.Stream, config jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+func shared(ctx context.Context, stream jetstream.Stream, config jetstream.ConsumerConfig) (consumer jetstream.Consumer, err error) {
+	err = insist(ctx, func(ctx context.Context) error {
+		consumer, err = tryShared(ctx, stream, config)
+		return err
+	})
+	return consumer, err
+}
+
+func tryShared(ctx context.Context, stream jetstream.Stream, config jetstream.ConsumerConfig) (jetstream.Consumer, error) {
 	consumer, err := stream.Consumer(ctx, config.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		consumer, err = stream.CreateConsumer(ctx, config)
@@ -201,7 +209,11 @@ func (s *server) forgetLeases(now time.Time) {
 func (c *client) renew() error {
 	ctx, cancel := context.WithTimeout(c.ctx, answerTime)
 	defer cancel()
-	return c.publishOnce(ctx, &nats.Msg{Subject: c.lease(c.id), Header: withTTL(c.opts.Lease)})
+	return c.publishOnce(ctx, c.leaseMessage())
+}
+
+func (c *client) leaseMessage() *nats.Msg {
+	return &nats.Msg{Subject: c.lease(c.id), Header: withTTL(c.opts.Lease)}
 }
 
 // keepLease renews the client's lease while it lives. What is not renewed ends by itself.

@@ -3,6 +3,7 @@ package gipcnats
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,11 @@ func (c *client) receive() {
 			c.end(nats.ErrConnectionClosed)
 			return
 		}
-		c.opts.Logger.Debug("gipcnats: no results, trying again", "error", err)
+		level := slog.LevelDebug
+		if c.final(err) { // it will not do by itself
+			level = slog.LevelWarn
+		}
+		c.opts.Logger.Log(c.ctx, level, "gipcnats: no results, trying again", "error", err)
 		_ = sleep(c.ctx, lastPause)
 	}
 }
@@ -35,7 +40,7 @@ func (c *client) receive() {
 func (c *client) receiveResults() error {
 	consumer, err := c.results.CreateOrUpdateConsumer(c.ctx, jetstream.ConsumerConfig{
 		Durable: c.id, FilterSubject: c.result(id{c.id, ">"}), AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: c.opts.AckWait, InactiveThreshold: 2 * c.opts.Lease, Replicas: c.opts.Replicas, MemoryStorage: c.opts.Memory,
+		AckWait: c.opts.AckWait, InactiveThreshold: 2 * c.opts.Lease, MemoryStorage: c.opts.Memory,
 	})
 	if err != nil {
 		c.reopen(c.ctx, err)

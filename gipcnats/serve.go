@@ -260,11 +260,12 @@ func (s *server) openConsumer() error {
 	return err
 }
 
-// consumerConfig is that of the task's consumer. Its end, long after the last Serve, costs no task.
+// consumerConfig is that of the task's consumer. It has the stream's Replicas, whatever the options say. Its end, long after the last
+// Serve, costs no task.
 func (s *server) consumerConfig() jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: s.kind.print, FilterSubject: s.task(s.kind, id{"*", "*"}), AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: s.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1, InactiveThreshold: stateAge,
-		Replicas: s.opts.Replicas, MemoryStorage: s.opts.Memory,
+		MemoryStorage: s.opts.Memory,
 	}
 }

@@ -50,8 +50,14 @@ func TestClientClosesAgain(t *testing.T) {
 // empty fails the test unless the client has left nothing on the server.
 func empty(t testing.TB, c *Client[deed, done]) {
 	t.Helper()
+	gone(t, c, "task.>", "result.>", "state.starts.>")
+}
+
+// gone fails the test unless the client has left nothing of these subjects.
+func gone(t testing.TB, c *Client[deed, done], subjects ...string) {
+	t.Helper()
 	k := c.core
-	for _, subject := range []string{"task.>", "result.>", "state.starts.>"} {
+	for _, subject := range subjects {
 		test.Eventually(t, "no message is left in "+subject, func() bool {
 			for _, stream := range []string{k.taskStream(k.kind), k.resultStream(), k.stateStream()} {
 				s, err := k.js.Stream(t.Context(), stream)

@@ -240,10 +240,26 @@ func (b *broker) dropObject(ctx context.Context, info *jetstream.ObjectInfo) err
 	if err != nil {
 		return err
 	}
-	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(b.chunks(info.NUID))); err != nil {
+	if err := b.dropChunks(ctx, stream, info); err != nil {
 		return err
 	}
 	return stream.Purge(ctx, jetstream.WithPurgeSubject(b.meta(info.Name)))
+}
+
+// dropChunks deletes an object's chunks, but not those of a task's that are its dead letter's as well: where a crash came in the middle
+// of moveValue, both names stand for the same chunks.
+func (b *broker) dropChunks(ctx context.Context, stream jetstream.Stream, info *jetstream.ObjectInfo) error {
+	if task, ok := strings.CutPrefix(info.Name, b.subject("task", "")); ok {
+		store, err := b.objects(ctx)
+		if err != nil {
+			return err
+		}
+		letter, err := store.GetInfo(ctx, b.subject("dead", task))
+		if err == nil && letter.NUID == info.NUID || err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+			return err
+		}
+	}
+	return stream.Purge(ctx, jetstream.WithPurgeSubject(b.chunks(info.NUID)))
 }
 
 func (b *broker) chunks(nuid string) string { return "$O." + b.values() + ".C." + nuid }
@@ -253,13 +269,20 @@ func (b *broker) meta(name string) string {
 	return "$O." + b.values() + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
 }
 
-// moveValue makes a large value that of another message.
+// moveValue makes a task's large value that of its dead letter. It may be called again, wherever a crash has ended it.
 func (b *broker) moveValue(ctx context.Context, from, stream, to string) error {
 	store, err := b.objects(ctx)
 	if err != nil {
 		return err
 	}
-	return store.UpdateMeta(ctx, from, jetstream.ObjectMeta{Name: to, Headers: nats.Header{streamHeader: {stream}}})
+	err = store.UpdateMeta(ctx, from, jetstream.ObjectMeta{Name: to, Headers: nats.Header{streamHeader: {stream}}})
+	switch {
+	case errors.Is(err, jetstream.ErrUpdateMetaDeleted): // it was moved before, or is gone
+		return nil
+	case errors.Is(err, jetstream.ErrObjectAlreadyExists): // it has both names
+		return b.dropValue(ctx, from)
+	}
+	return err
 }
 
 // sweeping deletes now and then what crashes have left in the object store.
@@ -321,7 +344,7 @@ func (b *broker) sweepObject(ctx context.Context, info *jetstream.ObjectInfo) er
 	if err != nil || len(left.State.Subjects) > 0 {
 		return err
 	}
-	return objects.Purge(ctx, jetstream.WithPurgeSubject(b.chunks(info.NUID)))
+	return b.dropChunks(ctx, objects, info)
 }
 
 // hasMessage says whether the message is stored that an object belongs to. Of streams that others sweep, it has: this program may not be

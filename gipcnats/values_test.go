@@ -135,3 +135,66 @@ func asTooLarge(err error) *gipc.TooLargeError {
 	}
 	return size
 }
+
+// halfMoved has a large value that a crash has left with two names: the task's and its dead letter's.
+func halfMoved(t testing.TB, b *broker) (task, letter string) {
+	t.Helper()
+	ctx := test.Context(t)
+	task, letter = b.subject("task", "a", "b", "c", "1"), b.subject("dead", "a", "b", "c", "1")
+	test.Check(t, b.putValue(ctx, "none", task, large(2<<20)))
+	s, err := b.js.Stream(ctx, "OBJ_"+b.values())
+	test.Check(t, err)
+	meta, err := latest(ctx, s, b.meta(task))
+	test.Check(t, err)
+	test.Check(t, b.moveValue(ctx, task, "letters", letter))
+	_, err = b.js.Publish(ctx, meta.Subject, meta.Data)
+	test.Check(t, err)
+	return task, letter
+}
+
+// A crash in the middle of moving a task's large value to its dead letter costs neither the letter nor the next try.
+func TestHalfMovedValue(t *testing.T) {
+	t.Parallel()
+	for name, again := range map[string]func(b *broker, task, letter string) error{
+		"moved again": func(b *broker, task, letter string) error { return b.moveValue(t.Context(), task, "letters", letter) },
+		"dropped":     func(b *broker, task, _ string) error { return b.dropValue(t.Context(), task) },
+		"swept":       func(b *broker, task, _ string) error { return b.sweepObject(t.Context(), info(t, b, task)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := clientOf(t, startServer(t).url(), calm()).core.broker
+			task, letter := halfMoved(t, b)
+			test.Check(t, again(b, task, letter))
+			_, err := b.getValue(t.Context(), task)
+			test.Is(t, err, errNoValue)
+			value, err := b.getValue(t.Context(), letter)
+			test.Check(t, err)
+			test.Bytes(t, value, large(2<<20))
+			test.Check(t, b.moveValue(t.Context(), task, "letters", letter)) // and once more, behind all of it
+		})
+	}
+}
+
+func info(t testing.TB, b *broker, name string) *jetstream.ObjectInfo {
+	t.Helper()
+	store, err := b.objects(t.Context())
+	test.Check(t, err)
+	info, err := store.GetInfo(t.Context(), name)
+	test.Check(t, err)
+	return info
+}
+
+// A task is condemned again if its Serve died before it had told the server.
+func TestLargeTaskIsCondemnedAgain(t *testing.T) {
+	t.Parallel()
+	s, deliver := alone(t, &Options{})
+	m := deliver(1)
+	m.data[1] = flagLarge
+	test.Check(t, s.putValue(t.Context(), s.taskStream(s.kind), m.subject, large(2<<20)))
+	for range 2 {
+		j := s.admit(m)
+		if o := s.condemn(j, 5); o.result == nil {
+			t.Errorf("the outcome is %+v", o)
+		}
+		s.leave(j)
+	}
+}

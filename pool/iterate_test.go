@@ -250,7 +250,9 @@ func awaitDraining(t testing.TB, p *core) {
 // Drain lets a loop's tasks finish. The first argument that the pool doesn't take any more ends args, and then the loop.
 func TestLoopsFinishTheirTasksWhenThePoolDrains(t *testing.T) {
 	loops := map[string]func(p *Pool[deed, done], args iter.Seq[deed]) iter.Seq2[done, error]{
-		"All": func(p *Pool[deed, done], args iter.Seq[deed]) iter.Seq2[done, error] { return p.All(test.Context(t), args) },
+		"All": func(p *Pool[deed, done], args iter.Seq[deed]) iter.Seq2[done, error] {
+			return p.All(test.Context(t), args)
+		},
 		"Unordered": func(p *Pool[deed, done], args iter.Seq[deed]) iter.Seq2[done, error] {
 			return func(yield func(done, error) bool) {
 				for r := range p.Unordered(test.Context(t), args) {
