@@ -11,14 +11,16 @@ import "syscall"
 // more.
 const Mark = "GIPC_INHERITED"
 
-// Value is what the variable was, and Found whether there was one.
-var Value, Found = take()
+// Found says whether the variable was there.
+var Found bool
 
-func take() (value string, found bool) {
-	value, found = syscall.Getenv(Mark)
-	if found {
+// Value is what it was.
+var Value string
+
+func init() {
+	Value, Found = syscall.Getenv(Mark)
+	if Found {
 		_ = syscall.Unsetenv(Mark) // fails for no such name
-		keep(value)
+		keep(Value)
 	}
-	return value, found
 }
