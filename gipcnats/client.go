@@ -286,9 +286,9 @@ func (c *client) send(ctx context.Context, id id, message []byte, large, patient
 		message = message[:taskHead]
 	}
 	t.head(message)
+	header := withID(id.String()) // the subject has room for one message only, but not if the task is done before it is sent again
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		// No id is needed: the subject has room for one message only.
-		again, err := c.publishWith(ctx, &sending{value: value}, &nats.Msg{Subject: subject, Data: message})
+		again, err := c.publishWith(ctx, &sending{value: value}, &nats.Msg{Subject: subject, Header: header, Data: message})
 		asked = asked || again
 		switch {
 		case !errors.Is(err, errFull):
