@@ -3,6 +3,7 @@ package gipcnats
 import (
 	"context"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -360,4 +361,18 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// age says how long ago it was t. A machine's clocks may disagree: the monotonic one stands still while it sleeps, the other one may be
+// set. The greater age counts, and what lies in the future, since the clock was set back, is older than anything.
+func age(t time.Time) time.Duration {
+	now := time.Now()
+	return greaterAge(now.Sub(t), now.Round(0).Sub(t.Round(0)))
+}
+
+func greaterAge(monotonic, wall time.Duration) time.Duration {
+	if wall < 0 {
+		return math.MaxInt64
+	}
+	return max(monotonic, wall)
 }
