@@ -122,6 +122,7 @@ func (c *channel[T]) subjectOf(tokens ...string) string {
 func (c *channel[T]) consumerConfig() jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: "readers", AckPolicy: jetstream.AckExplicitPolicy, AckWait: c.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1,
+		MaxWaiting: maxRequests,
 	}
 }
 

@@ -42,7 +42,9 @@ func tryShared(ctx context.Context, stream jetstream.Stream, config jetstream.Co
 	if err != nil || consumer.CachedInfo().Config.AckWait >= config.AckWait {
 		return consumer, err
 	}
-	return stream.UpdateConsumer(ctx, config)
+	longer := consumer.CachedInfo().Config // what an administrator has changed stays
+	longer.AckWait = config.AckWait
+	return stream.UpdateConsumer(ctx, longer)
 }
 
 // keepAckWait looks now and then whether a consumer's AckWait is still long enough: two that make it longer at the same time may

@@ -17,6 +17,7 @@ const (
 	pullSlack     = 2 * time.Second  // by so much later the server has said that it has ended
 	pullAge       = pullExpiry       // after that an inbox gets no more: a request that was lost holds slots until it is closed
 	pullHeartbeat = 2 * time.Second  // a server that is silent for twice this has lost the pull
+	maxRequests   = 1 << 16          // how many requests of all Serves or Readers may wait: the server drops the next one without a word
 	resultsAhead  = 256              // how many results the server sends without being asked again
 )
 

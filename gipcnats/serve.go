@@ -266,6 +266,6 @@ func (s *server) consumerConfig() jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: s.kind.print, FilterSubject: s.task(s.kind, id{"*", "*"}), AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: s.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1, InactiveThreshold: stateAge,
-		MemoryStorage: s.opts.Memory,
+		MaxWaiting: maxRequests, MemoryStorage: s.opts.Memory,
 	}
 }
