@@ -175,8 +175,8 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 		return gipc.ErrClosed
 	}
 	data, err := encode(c.codec, []byte{format, 0}, v)
-	if size := len(data) - channelHead; err == nil && size > c.opts.MaxValue {
-		err = &gipc.TooLargeError{Size: uint64(size), Limit: c.opts.MaxValue}
+	if err == nil {
+		err = checkSize(data[channelHead:], c.opts.MaxValue)
 	}
 	if err != nil {
 		return err

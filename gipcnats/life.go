@@ -64,7 +64,7 @@ func (b *broker) keepAckWait(ctx context.Context, stream jetstream.Stream, confi
 func (s *server) looking(ctx context.Context) {
 	for sleep(ctx, s.opts.AckWait/3) == nil {
 		s.lookForClients(ctx)
-		for _, j := range s.all(s.opts.AckWait / 3) {
+		for _, j := range s.all(s.opts.AckWait / 3) { // a server of a cluster may not have younger ones yet
 			if s.leaseEnded(j.id.client, j.task.lease) {
 				j.cancel(errGone)
 				continue

@@ -55,6 +55,8 @@ var obey = pool.Register("obey me", func(ctx context.Context, d deed) (done, err
 		note(d.Path, fmt.Sprintln(d.N))
 	case "echo":
 		result.Data = d.Data
+	case "large":
+		result.Data = large(d.N)
 	case "sum":
 		sum := sha256.Sum256(d.Data)
 		result.Data = sum[:]

@@ -106,7 +106,7 @@ func (r *Reader[T]) payload(ctx context.Context, m jetstream.Msg) ([]byte, error
 		return nil, &gipc.DecodeError{Type: "message", Codec: r.channel.codec.Name(), Size: len(data), Err: errFormat}
 	}
 	if data[1]&flagLarge == 0 {
-		return data[channelHead:], nil
+		return data[channelHead:], checkSize(data[channelHead:], r.channel.opts.MaxValue)
 	}
 	both, stop := either(ctx, r.ctx)
 	defer stop()

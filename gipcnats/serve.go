@@ -9,7 +9,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/pool"
 )
 
@@ -87,8 +86,8 @@ func runner[A, R any](p *pool.Pool[A, R], arg A, maxValue int) start {
 			return failed(ctx, err)
 		}
 		b, err := encode(t.ResultCodec(), newResult(resultValue), value)
-		if size := len(b) - resultHead; err == nil && size > maxValue {
-			err = &gipc.TooLargeError{Size: uint64(size), Limit: maxValue}
+		if err == nil {
+			err = checkSize(b[resultHead:], maxValue)
 		}
 		if err != nil {
 			return outcome{result: resultOf(resultFailed, newFailure(err))}

@@ -175,8 +175,8 @@ func (b *broker) tryGetValue(ctx context.Context, subject string) ([]byte, error
 		return nil, err
 	}
 	value, err := io.ReadAll(io.LimitReader(object, int64(b.opts.MaxValue)+1))
-	if err == nil && len(value) > b.opts.MaxValue {
-		err = &gipc.TooLargeError{Size: uint64(len(value)), Limit: b.opts.MaxValue}
+	if err == nil {
+		err = checkSize(value, b.opts.MaxValue)
 	}
 	return value, err
 }
