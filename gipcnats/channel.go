@@ -318,17 +318,17 @@ type Reader[T any] struct {
 	done     sync.WaitGroup
 	fetching context.Context // ends with ctx, or at the end of the channel
 	endFetch context.CancelFunc
-	fetched  chan struct{}      // closed when fetch has returned
-	turn     chan struct{}      // holds one while a Get is under way
-	queue    chan jetstream.Msg // fetched, in the order of the stream
-	room     chan struct{}      // has room for one: a Get has taken something from queue
-	drops    chan string        // subjects of large values that are done
+	fetched  chan struct{} // closed when fetch has returned
+	turn     chan struct{} // holds one while a Get is under way
+	queue    chan delivery // fetched, in the order of the stream
+	room     chan struct{} // has room for one: a Get has taken something from queue
+	drops    chan string   // subjects of large values that are done
 
 	mu     sync.Mutex
-	mine   map[jetstream.Msg]struct{} // fetched and not acknowledged: kept by in-progress acks
-	held   []jetstream.Msg            // those that Get has returned
-	ended  bool                       // the end was read
-	closed bool                       // Close was called
+	mine   map[delivery]struct{} // fetched and not acknowledged: kept by in-progress acks
+	held   []delivery            // those that Get has returned
+	ended  bool                  // the end was read
+	closed bool                  // Close was called
 }
 
 // NewReader returns a Reader of the channel of this name, and makes the channel if it is missing. Close it when it is not needed
@@ -344,7 +344,7 @@ func NewReader[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 	}
 	r := &Reader[T]{
 		channel: c, consumer: consumer, turn: make(chan struct{}, 1), room: make(chan struct{}, 1), drops: make(chan string, c.ahead),
-		queue: make(chan jetstream.Msg, c.ahead), mine: map[jetstream.Msg]struct{}{}, fetched: make(chan struct{}),
+		queue: make(chan delivery, c.ahead), mine: map[delivery]struct{}{}, fetched: make(chan struct{}),
 	}
 	r.ctx, r.stop = context.WithCancelCause(context.Background())
 	r.fetching, r.endFetch = context.WithCancel(r.ctx)
