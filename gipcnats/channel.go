@@ -101,6 +101,21 @@ func (c *channel[T]) isGone(ctx context.Context) bool {
 	return true
 }
 
+// isOver says whether the stream is gone that was opened. There may be another one by now: acks of what is here would be for other
+// messages of that. It asks twice, as isGone does.
+func (c *channel[T]) isOver(ctx context.Context) bool {
+	for range 2 {
+		created, err := c.created(ctx)
+		switch {
+		case err == nil:
+			return !created.Equal(c.stream.CachedInfo().Created)
+		case !errors.Is(err, jetstream.ErrStreamNotFound) || sleep(ctx, lastPause) != nil:
+			return false
+		}
+	}
+	return true
+}
+
 // created returns when the channel's stream was made.
 func (c *channel[T]) created(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)

@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) {
 	gipc.Init()
 	test.Prepare()
-	_ = flag.Set("test.parallel", "4") // each test has a server of its own
+	_ = flag.Set("test.parallel", "8") // they mostly wait, and each has a server of its own
 	os.Exit(m.Run())
 }
 

@@ -299,7 +299,7 @@ func (r *Reader[T]) fetch() {
 	seen := r.channel.nc.Stats().Reconnects // the stream was the same then
 	for looked := time.Now(); r.fetching.Err() == nil; {
 		if now := r.channel.nc.Stats().Reconnects; now != seen || time.Since(looked) > time.Second {
-			if r.isOver() {
+			if r.channel.isOver(r.fetching) {
 				r.stop(ErrNoChannel)
 				continue
 			}
@@ -316,20 +316,13 @@ func (r *Reader[T]) fetch() {
 		if err := r.fetchSome(free); err != nil && r.fetching.Err() == nil {
 			if r.channel.nc.IsClosed() {
 				r.stop(nats.ErrConnectionClosed)
-			} else if r.isOver() {
+			} else if r.channel.isOver(r.fetching) {
 				r.stop(ErrNoChannel)
 			}
 			r.channel.opts.Logger.Debug("gipcnats: no messages, trying again", "channel", r.channel.name, "error", err)
 			_ = sleep(r.fetching, firstPause)
 		}
 	}
-}
-
-// isOver says whether the stream is gone that this Reader has opened. There may be another one by now: acks of what is here would be for
-// other messages of that.
-func (r *Reader[T]) isOver() bool {
-	created, err := r.channel.created(r.fetching)
-	return err == nil && !created.Equal(r.channel.stream.CachedInfo().Created) || err != nil && r.channel.isGone(r.fetching)
 }
 
 // fetchSome asks for n messages and takes what comes, until the request has ended or the Reader fetches no more. It takes also what is
