@@ -2,6 +2,7 @@ package gipcnats
 
 import (
 	"context"
+	"reflect"
 	"testing"
 	"time"
 
@@ -89,4 +90,36 @@ func TestShorterAckWaitStealsNothing(t *testing.T) {
 	test.Equal(t, len(lines(t, path)), 1)
 	remove(t, path)
 	test.Check(t, <-ended)
+}
+
+// Who needs a longer AckWait leaves everything else of the consumer as it is, whatever its own options.
+func TestAckWaitAlone(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	s, _ := alone(t, &Options{AckWait: time.Second})
+	c, err := s.tasks.Consumer(ctx, s.kind.print)
+	test.Check(t, err)
+	edited := c.CachedInfo().Config
+	edited.Description = "an administrator's"
+	_, err = s.tasks.UpdateConsumer(ctx, edited)
+	test.Check(t, err)
+	other, err := newServer(ctx, s.nc, s.kind, "obey me", *resolved(t, &Options{AckWait: 2 * time.Second, Memory: true}))
+	test.Check(t, err)
+	t.Cleanup(other.cut)
+	c, err = s.tasks.Consumer(ctx, s.kind.print)
+	test.Check(t, err)
+	edited.AckWait = 2 * time.Second
+	test.Equal(t, reflect.DeepEqual(c.CachedInfo().Config, edited), true)
+}
+
+// Far more Serves and Readers may wait than NATS's default of 512 requests, beyond which the server says nothing.
+func TestRequestsThatWait(t *testing.T) {
+	t.Parallel()
+	s, _ := alone(t, &Options{})
+	r := readerOf(t, s.nc.ConnectedUrl(), nil)
+	for name, stream := range map[string]jetstream.Stream{s.kind.print: s.tasks, "readers": r.channel.stream} {
+		c, err := stream.Consumer(t.Context(), name)
+		test.Check(t, err)
+		test.Equal(t, c.CachedInfo().Config.MaxWaiting, maxRequests)
+	}
 }

@@ -96,3 +96,21 @@ func TestRefusalsThatPass(t *testing.T) {
 	test.Check(t, w.Put(test.Context(t), deed{}))
 	test.Equal(t, len(refusals), 0)
 }
+
+// A task whose first answer is lost, and which is done before it is sent again, is not stored twice.
+func TestTaskThatIsDoneBeforeItIsSentAgain(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	url := startServer(t).url()
+	serving(t, url, nil, nil)
+	c := clientOf(t, url, calm())
+	interrupted(c.core.broker, func(store func()) {
+		store()
+		empty(t, c)
+	})
+	_, err := c.Do(ctx, deed{})
+	test.Check(t, err)
+	info, err := c.core.tasks.Info(ctx)
+	test.Check(t, err)
+	test.Equal(t, info.State.LastSeq, 1)
+}

@@ -210,7 +210,7 @@ func (b *broker) publishWith(ctx context.Context, s *sending, m *nats.Msg) (aske
 			return asked, ErrNoChannel
 		}
 		if asked && s.asked.IsZero() {
-			s.asked = time.Now().Round(0).Add(-answerTime) // the attempt took no longer. The wall clock goes on while a machine sleeps
+			s.asked = time.Now().Add(-answerTime) // the attempt took no longer
 		}
 		b.opts.Logger.Debug("gipcnats: a message is not stored yet", "subject", m.Subject, "error", err)
 		if hasMet(err) {
@@ -243,7 +243,7 @@ func (b *broker) ready(ctx context.Context, s *sending) error {
 			return err
 		}
 	}
-	if s.knownFor > 0 && !s.asked.IsZero() && time.Since(s.asked) >= s.knownFor {
+	if s.knownFor > 0 && !s.asked.IsZero() && age(s.asked) >= s.knownFor {
 		return errForgotten
 	}
 	return ctx.Err()

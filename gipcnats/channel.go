@@ -101,6 +101,21 @@ func (c *channel[T]) isGone(ctx context.Context) bool {
 	return true
 }
 
+// isOver says whether the stream is gone that was opened. There may be another one by now: acks of what is here would be for other
+// messages of that. It asks twice, as isGone does.
+func (c *channel[T]) isOver(ctx context.Context) bool {
+	for range 2 {
+		created, err := c.created(ctx)
+		switch {
+		case err == nil:
+			return !created.Equal(c.stream.CachedInfo().Created)
+		case !errors.Is(err, jetstream.ErrStreamNotFound) || sleep(ctx, lastPause) != nil:
+			return false
+		}
+	}
+	return true
+}
+
 // created returns when the channel's stream was made.
 func (c *channel[T]) created(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
@@ -122,6 +137,7 @@ func (c *channel[T]) subjectOf(tokens ...string) string {
 func (c *channel[T]) consumerConfig() jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: "readers", AckPolicy: jetstream.AckExplicitPolicy, AckWait: c.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1,
+		MaxWaiting: maxRequests,
 	}
 }
 
@@ -174,8 +190,8 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 		return gipc.ErrClosed
 	}
 	data, err := encode(c.codec, []byte{format, 0}, v)
-	if size := len(data) - channelHead; err == nil && size > c.opts.MaxValue {
-		err = &gipc.TooLargeError{Size: uint64(size), Limit: c.opts.MaxValue}
+	if err == nil {
+		err = checkSize(data[channelHead:], c.opts.MaxValue)
 	}
 	if err != nil {
 		return err
@@ -317,17 +333,17 @@ type Reader[T any] struct {
 	done     sync.WaitGroup
 	fetching context.Context // ends with ctx, or at the end of the channel
 	endFetch context.CancelFunc
-	fetched  chan struct{}      // closed when fetch has returned
-	turn     chan struct{}      // holds one while a Get is under way
-	queue    chan jetstream.Msg // fetched, in the order of the stream
-	room     chan struct{}      // has room for one: a Get has taken something from queue
-	drops    chan string        // subjects of large values that are done
+	fetched  chan struct{} // closed when fetch has returned
+	turn     chan struct{} // holds one while a Get is under way
+	queue    chan delivery // fetched, in the order of the stream
+	room     chan struct{} // has room for one: a Get has taken something from queue
+	drops    chan string   // subjects of large values that are done
 
 	mu     sync.Mutex
-	mine   map[jetstream.Msg]struct{} // fetched and not acknowledged: kept by in-progress acks
-	held   []jetstream.Msg            // those that Get has returned
-	ended  bool                       // the end was read
-	closed bool                       // Close was called
+	mine   map[delivery]struct{} // fetched and not acknowledged: kept by in-progress acks
+	held   []delivery            // those that Get has returned
+	ended  bool                  // the end was read
+	closed bool                  // Close was called
 }
 
 // NewReader returns a Reader of the channel of this name, and makes the channel if it is missing. Close it when it is not needed
@@ -343,7 +359,7 @@ func NewReader[T any](ctx context.Context, nc *nats.Conn, name string, opts *Cha
 	}
 	r := &Reader[T]{
 		channel: c, consumer: consumer, turn: make(chan struct{}, 1), room: make(chan struct{}, 1), drops: make(chan string, c.ahead),
-		queue: make(chan jetstream.Msg, c.ahead), mine: map[jetstream.Msg]struct{}{}, fetched: make(chan struct{}),
+		queue: make(chan delivery, c.ahead), mine: map[delivery]struct{}{}, fetched: make(chan struct{}),
 	}
 	r.ctx, r.stop = context.WithCancelCause(context.Background())
 	r.fetching, r.endFetch = context.WithCancel(r.ctx)

@@ -127,8 +127,8 @@ func (c *Client[A, R]) Do(ctx context.Context, arg A) (R, error) { return c.do(c
 func (c *Client[A, R]) do(ctx context.Context, arg A, patient bool) (value R, err error) {
 	name := c.task.Name()
 	message, err := encode(c.task.ArgCodec(), make([]byte, taskHead, taskHead+512), arg)
-	if err == nil && len(message)-taskHead > c.core.opts.MaxValue {
-		err = &gipc.TooLargeError{Size: uint64(len(message) - taskHead), Limit: c.core.opts.MaxValue}
+	if err == nil {
+		err = checkSize(message[taskHead:], c.core.opts.MaxValue)
 	}
 	if err != nil {
 		return value, fmt.Errorf("gipcnats: task %s: its argument: %w", name, err)
@@ -139,6 +139,9 @@ func (c *Client[A, R]) do(ctx context.Context, arg A, patient bool) (value R, er
 	}
 	if r.kind != resultValue {
 		return value, explain(name, r)
+	}
+	if err := checkSize(r.body, c.core.opts.MaxValue); err != nil {
+		return value, fmt.Errorf("gipcnats: task %s: its result: %w", name, err)
 	}
 	if err := decode(c.task.ResultCodec(), r.body, &value); err != nil {
 		var zero R
@@ -286,9 +289,9 @@ func (c *client) send(ctx context.Context, id id, message []byte, large, patient
 		message = message[:taskHead]
 	}
 	t.head(message)
+	header := withID(id.String()) // the subject has room for one message only, but not if the task is done before it is sent again
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		// No id is needed: the subject has room for one message only.
-		again, err := c.publishWith(ctx, &sending{value: value}, &nats.Msg{Subject: subject, Data: message})
+		again, err := c.publishWith(ctx, &sending{value: value}, &nats.Msg{Subject: subject, Header: header, Data: message})
 		asked = asked || again
 		switch {
 		case !errors.Is(err, errFull):

@@ -61,7 +61,7 @@ func TestPutsOfAClusterThatMeet(t *testing.T) {
 	t.Parallel()
 	ctx := test.Context(t)
 	urls := startCluster(t)
-	o := &ChannelOptions[deed]{Replicas: 3}
+	o := &ChannelOptions[deed]{Replicas: 3, Memory: true}
 	const writers, each = 8, 20
 	var all sync.WaitGroup
 	closer := writerOf(t, urls[0], o)
@@ -96,8 +96,9 @@ func TestReplicasOfOthers(t *testing.T) {
 	t.Parallel()
 	ctx := test.Context(t)
 	urls := startCluster(t)
-	serving(t, urls[0], &Options{Replicas: 3}, nil)
-	_, err := clientOf(t, urls[0], &Options{Replicas: 3}).Do(ctx, deed{})
+	o := &Options{Replicas: 3, Memory: true}
+	serving(t, urls[0], o, nil)
+	_, err := clientOf(t, urls[0], o).Do(ctx, deed{})
 	test.Check(t, err)
 	c := clientOf(t, urls[1], nil)
 	_, err = c.Do(ctx, deed{})

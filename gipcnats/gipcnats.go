@@ -77,13 +77,13 @@ type Options struct {
 	MaxTasks, MaxBytes int64
 
 	// AckWait is after how long without a sign of life from its Serve a task goes to another one. The longest of all Serves of
-	// the task counts for all, also when that one has ended: NATS's own tools make the consumer's shorter. 0: 30 s. At least 1 s.
+	// the task counts for all, also when that one has ended: NATS's own tools make the consumer's shorter. 0: 30 s. At least 1 s, at most 7 days.
 	AckWait time.Duration
 
 	// MaxStarts is how often a task is started on workers that die under it. 0: 5.
 	MaxStarts int
 
-	// Lease is how long a client may be away before its tasks are cancelled. 0: 1 min. At least 3 s.
+	// Lease is how long a client may be away before its tasks are cancelled. 0: 1 min. At least 3 s, at most 7 days.
 	Lease time.Duration
 
 	// NoWorker is how long nobody may serve a task that waits before its Do returns ErrNoWorker. 0: 30 s. Negative: for ever.
@@ -92,7 +92,8 @@ type Options struct {
 	// Window is how many arguments All has taken and not yet yielded, at most. 0: 256.
 	Window int
 
-	// MaxValue is the greatest size of an encoded argument or result, in bytes, that this side sends or takes. 0: 1 GiB.
+	// MaxValue is the greatest size of an encoded argument or result, in bytes, that this side sends or takes, in a message or
+	// beside it. 0: 1 GiB.
 	MaxValue int
 
 	// Logger gets what no caller can be told: cancelled tasks of lost clients, dead letters, a server that doesn't answer.
@@ -120,10 +121,10 @@ func (o *Options) resolve() error {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	switch {
-	case o.AckWait < time.Second:
-		return fmt.Errorf("Options.AckWait is %v, less than 1 s", o.AckWait)
-	case o.Lease < 3*time.Second:
-		return fmt.Errorf("Options.Lease is %v, less than 3 s", o.Lease)
+	case o.AckWait < time.Second || o.AckWait > stateAge:
+		return fmt.Errorf("Options.AckWait is %v: it must be from 1 s to 7 days", o.AckWait)
+	case o.Lease < 3*time.Second || o.Lease > stateAge:
+		return fmt.Errorf("Options.Lease is %v: it must be from 3 s to 7 days", o.Lease)
 	case o.MaxStarts < 0, o.Window < 0, o.MaxValue < 0, o.Replicas < 0, o.MaxTasks < 0, o.MaxBytes < 0:
 		return errors.New("a number in Options is negative: of these only NoWorker may be")
 	}

@@ -171,10 +171,10 @@ func (s *server) prepare(j *job) *outcome {
 
 // argument returns a task's encoded argument, or what becomes of a task that has none.
 func (s *server) argument(j *job) ([]byte, *outcome) {
-	if !j.task.large {
-		return j.task.arg, nil
+	arg, err := j.task.arg, checkSize(j.task.arg, s.opts.MaxValue)
+	if j.task.large {
+		arg, err = s.getValue(j.ctx, s.task(s.kind, j.id))
 	}
-	arg, err := s.getValue(j.ctx, s.task(s.kind, j.id))
 	switch {
 	case err == nil:
 		return arg, nil

@@ -3,6 +3,7 @@ package gipcnats
 import (
 	"context"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -41,7 +42,9 @@ func tryShared(ctx context.Context, stream jetstream.Stream, config jetstream.Co
 	if err != nil || consumer.CachedInfo().Config.AckWait >= config.AckWait {
 		return consumer, err
 	}
-	return stream.UpdateConsumer(ctx, config)
+	longer := consumer.CachedInfo().Config // what an administrator has changed stays
+	longer.AckWait = config.AckWait
+	return stream.UpdateConsumer(ctx, longer)
 }
 
 // keepAckWait looks now and then whether a consumer's AckWait is still long enough: two that make it longer at the same time may
@@ -61,7 +64,7 @@ func (b *broker) keepAckWait(ctx context.Context, stream jetstream.Stream, confi
 func (s *server) looking(ctx context.Context) {
 	for sleep(ctx, s.opts.AckWait/3) == nil {
 		s.lookForClients(ctx)
-		for _, j := range s.all(s.opts.AckWait / 3) {
+		for _, j := range s.all(s.opts.AckWait / 3) { // a server of a cluster may not have younger ones yet
 			if s.leaseEnded(j.id.client, j.task.lease) {
 				j.cancel(errGone)
 				continue
@@ -360,4 +363,18 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// age says how long ago it was t. A machine's clocks may disagree: the monotonic one stands still while it sleeps, the other one may be
+// set. The greater age counts, and what lies in the future, since the clock was set back, is older than anything.
+func age(t time.Time) time.Duration {
+	now := time.Now()
+	return greaterAge(now.Sub(t), now.Round(0).Sub(t.Round(0)))
+}
+
+func greaterAge(monotonic, wall time.Duration) time.Duration {
+	if wall < 0 {
+		return math.MaxInt64
+	}
+	return max(monotonic, wall)
 }

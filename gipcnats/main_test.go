@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) {
 	gipc.Init()
 	test.Prepare()
-	_ = flag.Set("test.parallel", "4") // each test has a server of its own
+	_ = flag.Set("test.parallel", "8") // they mostly wait, and each has a server of its own
 	os.Exit(m.Run())
 }
 
@@ -55,6 +55,8 @@ var obey = pool.Register("obey me", func(ctx context.Context, d deed) (done, err
 		note(d.Path, fmt.Sprintln(d.N))
 	case "echo":
 		result.Data = d.Data
+	case "large":
+		result.Data = large(d.N)
 	case "sum":
 		sum := sha256.Sum256(d.Data)
 		result.Data = sum[:]

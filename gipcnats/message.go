@@ -50,7 +50,7 @@ func parseTask(b []byte) (t taskMessage, err error) {
 	}
 	t.large = b[1]&flagLarge != 0
 	t.left = time.Duration(binary.BigEndian.Uint64(b[2:]))
-	t.lease = time.Duration(binary.BigEndian.Uint64(b[10:]))
+	t.lease = min(time.Duration(binary.BigEndian.Uint64(b[10:])), stateAge) // longer ones may overflow what is made of them
 	t.arg = b[taskHead:]
 	if t.left < 0 || t.lease <= 0 {
 		return t, errFormat
@@ -241,6 +241,14 @@ func explain(task string, r resultMessage) error {
 		return fmt.Errorf("gipcnats: task %s: %w", task, err)
 	}
 	return fmt.Errorf("gipcnats: task %s: %w", task, errFormat)
+}
+
+// checkSize returns a *gipc.TooLargeError for an encoded value above the limit.
+func checkSize(value []byte, limit int) error {
+	if len(value) > limit {
+		return &gipc.TooLargeError{Size: uint64(len(value)), Limit: limit}
+	}
+	return nil
 }
 
 // encode appends v's encoding to dst. Its errors are typed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"reflect"
 	"testing"
 	"time"
@@ -90,7 +91,8 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 	t.Parallel()
 	url := startServer(t).url()
 	for _, o := range []Options{
-		{Prefix: "a..b"}, {Prefix: "a.*"}, {Prefix: "."}, {AckWait: time.Millisecond}, {Lease: time.Second}, {MaxStarts: -1}, {Window: -1}, {MaxTasks: -1},
+		{Prefix: "a..b"}, {Prefix: "a.*"}, {Prefix: "."}, {AckWait: time.Millisecond}, {Lease: time.Second},
+		{AckWait: math.MaxInt64}, {Lease: math.MaxInt64}, {MaxStarts: -1}, {Window: -1}, {MaxTasks: -1},
 	} {
 		if _, err := NewClient(connect(t, url), obey, &o); err == nil {
 			t.Errorf("%+v are good", o)
@@ -167,4 +169,15 @@ func TestFailuresTravel(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A lease of any length is one that can be added to.
+func TestHugeLease(t *testing.T) {
+	t.Parallel()
+	b := make([]byte, taskHead)
+	head := taskMessage{lease: math.MaxInt64}
+	head.head(b)
+	parsed, err := parseTask(b)
+	test.Check(t, err)
+	test.Equal(t, parsed.lease, stateAge)
 }

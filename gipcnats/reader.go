@@ -76,7 +76,7 @@ func (r *Reader[T]) get(ctx context.Context, v *T) error {
 
 // deliver decodes a message. It counts as received only once its value is here, or will never be: until then nobody may
 // acknowledge it.
-func (r *Reader[T]) deliver(ctx context.Context, m jetstream.Msg, v *T) error {
+func (r *Reader[T]) deliver(ctx context.Context, m delivery, v *T) error {
 	payload, err := r.payload(ctx, m)
 	if err != nil && !staysUsable(err) && !isCorrupt(m, err) {
 		r.giveBack(m)
@@ -94,19 +94,18 @@ func (r *Reader[T]) deliver(ctx context.Context, m jetstream.Msg, v *T) error {
 const maxCorrupt = 5 // deliveries of a message whose value is not what was stored
 
 // isCorrupt says whether fetching a value anew is of no use.
-func isCorrupt(m jetstream.Msg, err error) bool {
-	meta, e := m.Metadata()
-	return errors.Is(err, jetstream.ErrDigestMismatch) && e == nil && meta.NumDelivered >= maxCorrupt
+func isCorrupt(m delivery, err error) bool {
+	return errors.Is(err, jetstream.ErrDigestMismatch) && m.Number() >= maxCorrupt
 }
 
 // payload returns the encoding that a message has, or stands for.
-func (r *Reader[T]) payload(ctx context.Context, m jetstream.Msg) ([]byte, error) {
+func (r *Reader[T]) payload(ctx context.Context, m delivery) ([]byte, error) {
 	data := m.Data()
 	if len(data) < channelHead || data[0] != format {
 		return nil, &gipc.DecodeError{Type: "message", Codec: r.channel.codec.Name(), Size: len(data), Err: errFormat}
 	}
 	if data[1]&flagLarge == 0 {
-		return data[channelHead:], nil
+		return data[channelHead:], checkSize(data[channelHead:], r.channel.opts.MaxValue)
 	}
 	both, stop := either(ctx, r.ctx)
 	defer stop()
@@ -123,7 +122,7 @@ func (r *Reader[T]) payload(ctx context.Context, m jetstream.Msg) ([]byte, error
 }
 
 // hold notes that a Get returns a message. In a closed Reader none does: Close gives back what it had.
-func (r *Reader[T]) hold(m jetstream.Msg) error {
+func (r *Reader[T]) hold(m delivery) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ctx.Err() != nil {
@@ -134,7 +133,7 @@ func (r *Reader[T]) hold(m jetstream.Msg) error {
 }
 
 // giveBack gives a message that no Get has returned to the channel, if Close has not.
-func (r *Reader[T]) giveBack(m jetstream.Msg) {
+func (r *Reader[T]) giveBack(m delivery) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, here := r.mine[m]; here {
@@ -146,7 +145,7 @@ func (r *Reader[T]) giveBack(m jetstream.Msg) {
 // atEnd decides whether the end that was delivered is the end: not as long as a Reader has a message that it may not live to
 // acknowledge. In any case the mark goes back, for other Readers or for later. Here it would be in their way: nothing is
 // fetched any more.
-func (r *Reader[T]) atEnd(ctx context.Context, m jetstream.Msg) {
+func (r *Reader[T]) atEnd(ctx context.Context, m delivery) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	info, err := r.consumer.Info(ctx)
@@ -235,7 +234,7 @@ func staysUsable(err error) bool {
 	return errors.As(err, &decode) || errors.As(err, &size) || errors.Is(err, ErrLost)
 }
 
-// Close ends the Reader, not the channel. What it holds goes back to the channel, and so does what it returned and is not
+// Close ends the Reader, not the channel. What it holds, or is on its way to it, goes back to the channel, and so does what it returned and is not
 // acknowledged. Gets under way, and later ones, return gipc.ErrClosed, and so does a second Close. Close waits until large values
 // that were acknowledged are deleted, if the server answers. Of a Reader that had ended already, since its channel or its connection
 // is gone, it returns why.
@@ -300,7 +299,7 @@ func (r *Reader[T]) fetch() {
 	seen := r.channel.nc.Stats().Reconnects // the stream was the same then
 	for looked := time.Now(); r.fetching.Err() == nil; {
 		if now := r.channel.nc.Stats().Reconnects; now != seen || time.Since(looked) > time.Second {
-			if r.isOver() {
+			if r.channel.isOver(r.fetching) {
 				r.stop(ErrNoChannel)
 				continue
 			}
@@ -317,7 +316,7 @@ func (r *Reader[T]) fetch() {
 		if err := r.fetchSome(free); err != nil && r.fetching.Err() == nil {
 			if r.channel.nc.IsClosed() {
 				r.stop(nats.ErrConnectionClosed)
-			} else if r.isOver() {
+			} else if r.channel.isOver(r.fetching) {
 				r.stop(ErrNoChannel)
 			}
 			r.channel.opts.Logger.Debug("gipcnats: no messages, trying again", "channel", r.channel.name, "error", err)
@@ -326,27 +325,58 @@ func (r *Reader[T]) fetch() {
 	}
 }
 
-// isOver says whether the stream is gone that this Reader has opened. There may be another one by now: acks of what is here would be for
-// other messages of that.
-func (r *Reader[T]) isOver() bool {
-	created, err := r.channel.created(r.fetching)
-	return err == nil && !created.Equal(r.channel.stream.CachedInfo().Created) || err != nil && r.channel.isGone(r.fetching)
-}
-
+// fetchSome asks for n messages and takes what comes, until the request has ended or the Reader fetches no more. It takes also what is
+// on its way then.
 func (r *Reader[T]) fetchSome(n int) error {
-	ctx, cancel := context.WithTimeout(r.fetching, pullExpiry)
-	defer cancel()
-	batch, err := r.consumer.Fetch(n, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(pullHeartbeat))
+	c := r.channel
+	sub, err := c.nc.SubscribeSync(c.nc.NewInbox())
 	if err != nil {
 		return err
 	}
-	for m := range batch.Messages() {
-		r.mu.Lock()
-		r.mine[m] = struct{}{}
-		r.mu.Unlock()
-		r.queue <- m // has room: no more were asked for
+	err = sub.SetPendingLimits(-1, -1) // no more comes than was asked for
+	if err == nil {
+		err = c.askFor(n, c.streamName(), c.consumerConfig().Durable, sub.Subject)
 	}
-	return batch.Error()
+	if err == nil {
+		err = r.takeFrom(sub, n)
+	}
+	if err != nil && c.nc.IsConnected() && sub.Drain() == nil {
+		for m, e := nextWithin(context.Background(), sub, askTime); e == nil; m, e = nextWithin(context.Background(), sub, askTime) {
+			if !isStatus(m) {
+				r.take(m)
+			}
+		}
+	}
+	return errors.Join(err, sub.Unsubscribe())
+}
+
+// takeFrom takes n messages, or fewer if their request ends.
+func (r *Reader[T]) takeFrom(sub *nats.Subscription, n int) error {
+	for n > 0 {
+		m, err := nextWithin(r.fetching, sub, 2*pullHeartbeat)
+		if err != nil {
+			return err
+		}
+		switch status := m.Header.Get("Status"); {
+		case !isStatus(m):
+			r.take(m)
+			n--
+		case status == "408": // it has waited long enough
+			return nil
+		case status != "100": // it lives
+			return errAnswered(m)
+		}
+	}
+	return nil
+}
+
+// take keeps a message that has come. The queue has room: no more were asked for.
+func (r *Reader[T]) take(m *nats.Msg) {
+	d := pulled{r.channel.nc, m}
+	r.mu.Lock()
+	r.mine[d] = struct{}{}
+	r.mu.Unlock()
+	r.queue <- d
 }
 
 // signsOfLife tells the server three times in AckWait which messages are here, so that they are not given to others.

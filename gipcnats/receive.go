@@ -17,6 +17,7 @@ const (
 	pullSlack     = 2 * time.Second  // by so much later the server has said that it has ended
 	pullAge       = pullExpiry       // after that an inbox gets no more: a request that was lost holds slots until it is closed
 	pullHeartbeat = 2 * time.Second  // a server that is silent for twice this has lost the pull
+	maxRequests   = 1 << 16          // how many requests of all Serves or Readers may wait: the server drops the next one without a word
 	resultsAhead  = 256              // how many results the server sends without being asked again
 )
 
@@ -231,14 +232,18 @@ func (s *server) ask(in *inbox, n int) *inbox {
 	}
 	in.asked += n
 	s.mu.Unlock()
-	request := fmt.Sprintf(`{"batch":%d,"expires":%d,"idle_heartbeat":%d}`, n, pullExpiry, pullHeartbeat)
-	err := s.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+s.taskStream(s.kind)+"."+s.kind.print, in.subject, []byte(request))
-	if err != nil {
+	if err := s.askFor(n, s.taskStream(s.kind), s.kind.print, in.subject); err != nil {
 		s.mu.Lock()
 		in.broke = err
 		s.mu.Unlock()
 	}
 	return in
+}
+
+// askFor asks the server for n messages of a consumer, which come to inbox.
+func (b *broker) askFor(n int, stream, consumer, inbox string) error {
+	request := fmt.Sprintf(`{"batch":%d,"expires":%d,"idle_heartbeat":%d}`, n, pullExpiry, pullHeartbeat)
+	return b.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+stream+"."+consumer, inbox, []byte(request))
 }
 
 func (s *server) newInbox() (in *inbox, err error) {
@@ -253,13 +258,12 @@ func (s *server) newInbox() (in *inbox, err error) {
 // came takes what has come into an inbox: a task, which it runs, or what the server says of a request.
 func (s *server) came(in *inbox, m *nats.Msg) {
 	d := pulled{s.nc, m}
-	status := m.Header.Get("Status")
 	s.mu.Lock()
 	in.heard = time.Now()
 	over := in.over
 	switch {
-	case status != "" && len(m.Data) == 0:
-		s.told(in, m, status)
+	case isStatus(m):
+		s.told(in, m)
 		over = false
 	case !over:
 		s.owesLess(in, 1)
@@ -289,16 +293,30 @@ func (s *server) runs(d delivery) {
 }
 
 // told looks at what the server says of a request. The caller holds the mutex.
-func (s *server) told(in *inbox, m *nats.Msg, status string) {
-	switch status {
+func (s *server) told(in *inbox, m *nats.Msg) {
+	switch m.Header.Get("Status") {
 	case "100": // it lives
 	case "408": // it has waited long enough
 		left, _ := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
 		s.owesLess(in, left)
 	default:
-		in.broke = fmt.Errorf("the server answered %s %s", status, m.Header.Get("Description"))
+		in.broke = errAnswered(m)
 	}
 	s.lookAgain()
+}
+
+func nextWithin(ctx context.Context, sub *nats.Subscription, patience time.Duration) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return sub.NextMsgWithContext(ctx)
+}
+
+// isStatus says whether the server speaks of a request, and sends nothing that was asked for.
+func isStatus(m *nats.Msg) bool { return len(m.Data) == 0 && m.Header.Get("Status") != "" }
+
+// errAnswered is that of a request that the server has ended.
+func errAnswered(m *nats.Msg) error {
+	return fmt.Errorf("the server answered %s %s", m.Header.Get("Status"), m.Header.Get("Description"))
 }
 
 // owesLess counts tasks that have come, or won't come. The caller holds the mutex.

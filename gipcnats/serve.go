@@ -9,7 +9,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/pool"
 )
 
@@ -87,8 +86,8 @@ func runner[A, R any](p *pool.Pool[A, R], arg A, maxValue int) start {
 			return failed(ctx, err)
 		}
 		b, err := encode(t.ResultCodec(), newResult(resultValue), value)
-		if size := len(b) - resultHead; err == nil && size > maxValue {
-			err = &gipc.TooLargeError{Size: uint64(size), Limit: maxValue}
+		if err == nil {
+			err = checkSize(b[resultHead:], maxValue)
 		}
 		if err != nil {
 			return outcome{result: resultOf(resultFailed, newFailure(err))}
@@ -266,6 +265,6 @@ func (s *server) consumerConfig() jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: s.kind.print, FilterSubject: s.task(s.kind, id{"*", "*"}), AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: s.opts.AckWait, MaxDeliver: -1, MaxAckPending: -1, InactiveThreshold: stateAge,
-		MemoryStorage: s.opts.Memory,
+		MaxWaiting: maxRequests, MemoryStorage: s.opts.Memory,
 	}
 }

@@ -198,3 +198,43 @@ func TestSlowServe(t *testing.T) {
 	test.Check(t, <-served)
 	test.Check(t, p.Close())
 }
+
+// What is on its way to a Reader that is closed goes back to the channel at once, too.
+func TestCloseWhileMessagesCome(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	url := startServer(t).url()
+	o := &ChannelOptions[deed]{AckWait: time.Hour} // until then nobody would get them by itself
+	w := writerOf(t, url, o)
+	nc, way := slow(t, url)
+	r, err := NewReader(ctx, nc, "a name", o)
+	test.Check(t, err)
+	consumer, err := w.channel.stream.Consumer(ctx, "readers")
+	test.Check(t, err)
+	unacknowledged := func(what string, n int) {
+		t.Helper()
+		test.Eventually(t, what, func() bool {
+			info, err := consumer.Info(ctx)
+			return err == nil && info.NumAckPending == n
+		})
+	}
+	test.Check(t, w.Put(ctx, deed{}))
+	_, err = r.Get(ctx)
+	test.Check(t, err)
+	test.Check(t, r.Ack())
+	unacknowledged("the Reader has begun", 0)
+	way.close(nc)
+	for range 3 {
+		test.Check(t, w.Put(ctx, deed{}))
+	}
+	unacknowledged("they are on their way", 3)
+	closed := test.Started(r.Close)
+	<-r.ctx.Done()
+	way.open()
+	test.Check(t, <-closed)
+	again := readerOf(t, url, o)
+	for range 3 {
+		_, err := again.Get(ctx)
+		test.Check(t, err)
+	}
+}

@@ -62,7 +62,7 @@ func gone(t testing.TB, c *Client[deed, done], subjects ...string) {
 			for _, stream := range []string{k.taskStream(k.kind), k.resultStream(), k.stateStream()} {
 				s, err := k.js.Stream(t.Context(), stream)
 				test.Check(t, err)
-				if m, err := latest(t.Context(), s, k.prefix+"."+subject); err == nil && m != nil {
+				if m, err := latest(t.Context(), s, k.prefix+"."+subject); err != nil || m != nil {
 					return false
 				}
 			}

@@ -74,8 +74,8 @@ type largeValue struct {
 // keep stores a large value, and renews it before a sweep takes it for one that a crash has left behind. If a sweep was faster,
 // it is stored again.
 func (b *broker) keep(ctx context.Context, v *largeValue) error {
-	now := time.Now().Round(0) // by the wall clock: the other one stops while the machine sleeps
-	if now.Sub(v.young) < b.sweepAge/2 {
+	now := time.Now()
+	if age(v.young) < b.sweepAge/2 {
 		return nil
 	}
 	renewed := false
@@ -175,8 +175,8 @@ func (b *broker) tryGetValue(ctx context.Context, subject string) ([]byte, error
 		return nil, err
 	}
 	value, err := io.ReadAll(io.LimitReader(object, int64(b.opts.MaxValue)+1))
-	if err == nil && len(value) > b.opts.MaxValue {
-		err = &gipc.TooLargeError{Size: uint64(len(value)), Limit: b.opts.MaxValue}
+	if err == nil {
+		err = checkSize(value, b.opts.MaxValue)
 	}
 	return value, err
 }
@@ -296,10 +296,15 @@ func (b *broker) sweeping(ctx context.Context) {
 
 // sweep deletes the values older than age whose messages are gone.
 func (b *broker) sweep(ctx context.Context, age time.Duration) error {
-	store, err := b.js.ObjectStore(ctx, b.values())
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
+	stream, err := b.js.Stream(ctx, "OBJ_"+b.values())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	now := stream.CachedInfo().TimeStamp // the server's clock, by which values are stored
+	store, err := b.js.ObjectStore(ctx, b.values())
 	if err != nil {
 		return err
 	}
@@ -310,14 +315,14 @@ func (b *broker) sweep(ctx context.Context, age time.Duration) error {
 	known := map[string]bool{}
 	for _, info := range all {
 		known[b.chunks(info.NUID)] = true
-		if time.Since(info.ModTime) < age {
+		if now.Sub(info.ModTime) < age {
 			continue
 		}
 		if err := b.sweepObject(ctx, info); err != nil {
 			return err
 		}
 	}
-	return b.sweepChunks(ctx, known, age)
+	return b.sweepChunks(ctx, stream, known, now.Add(-age))
 }
 
 // sweepObject deletes an object whose message is gone, unless its sender renews it meanwhile.
@@ -364,12 +369,8 @@ func (b *broker) hasMessage(ctx context.Context, info *jetstream.ObjectInfo) (bo
 	return m != nil, err
 }
 
-// sweepChunks deletes the chunks of objects whose storing was never finished.
-func (b *broker) sweepChunks(ctx context.Context, known map[string]bool, age time.Duration) error {
-	stream, err := b.js.Stream(ctx, "OBJ_"+b.values())
-	if err != nil {
-		return err
-	}
+// sweepChunks deletes the chunks of objects whose storing was never finished, and was given up before that time.
+func (b *broker) sweepChunks(ctx context.Context, stream jetstream.Stream, known map[string]bool, before time.Time) error {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.chunks(">")))
 	if err != nil {
 		return err
@@ -382,7 +383,7 @@ func (b *broker) sweepChunks(ctx context.Context, known map[string]bool, age tim
 		if err != nil {
 			return err
 		}
-		if last != nil && time.Since(last.Time) >= age {
+		if last != nil && !last.Time.After(before) {
 			if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
 				return err
 			}

@@ -128,6 +128,30 @@ func TestLimitOfValues(t *testing.T) {
 	}
 }
 
+// MaxValue is also the limit of what others put into messages.
+func TestLimitOfWhatComesInMessages(t *testing.T) {
+	t.Parallel()
+	ctx := test.Context(t)
+	url := startServer(t).url()
+	serving(t, url, &Options{MaxValue: 1000, Version: "strict"}, nil)
+	serving(t, url, nil, nil)
+	small, strict := &ChannelOptions[deed]{MaxValue: 1000}, &Options{MaxValue: 1000}
+	w, r := writerOf(t, url, nil), readerOf(t, url, small)
+	test.Check(t, w.Put(ctx, deed{Data: large(2000)}))
+	test.Check(t, w.Put(ctx, deed{N: 7}))
+	_, ofServe := clientOf(t, url, &Options{Version: "strict"}).Do(ctx, deed{Do: "sum", Data: large(2000)})
+	_, ofClient := clientOf(t, url, strict).Do(ctx, deed{Do: "large", N: 2000})
+	_, ofReader := r.Get(ctx)
+	for _, err := range []error{ofServe, ofClient, ofReader} {
+		if size := asTooLarge(err); size == nil || size.Limit != 1000 {
+			t.Errorf("got %v", err)
+		}
+	}
+	v, err := r.Get(ctx) // goes on behind it
+	test.Check(t, err)
+	test.Equal(t, v.N, 7)
+}
+
 func asTooLarge(err error) *gipc.TooLargeError {
 	var size *gipc.TooLargeError
 	if !errors.As(err, &size) {
