@@ -234,10 +234,10 @@ func staysUsable(err error) bool {
 	return errors.As(err, &decode) || errors.As(err, &size) || errors.Is(err, ErrLost)
 }
 
-// Close ends the Reader, not the channel. What it holds, or is on its way to it, goes back to the channel, and so does what it returned and is not
-// acknowledged. Gets under way, and later ones, return gipc.ErrClosed, and so does a second Close. Close waits until large values
-// that were acknowledged are deleted, if the server answers. Of a Reader that had ended already, since its channel or its connection
-// is gone, it returns why.
+// Close ends the Reader, not the channel. What it holds, or is on its way to it, goes back to the channel, and so does what it
+// returned and is not acknowledged. Gets under way, and later ones, return gipc.ErrClosed, and so does a second Close. Close
+// waits until large values that were acknowledged are deleted, if the server answers. Of a Reader that had ended already, since
+// its channel or its connection is gone, it returns why.
 func (r *Reader[T]) Close() error {
 	r.mu.Lock()
 	closed := r.closed
