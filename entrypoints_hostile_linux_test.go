@@ -13,8 +13,7 @@ import (
 func init() {
 	// It reads another pipe instead, keeps its own, and fills it from the wrong side.
 	addDeed("fill orders", func(ctx context.Context, a deedArgs) error {
-		const orders = 3
-		kept, err := unix.Dup(orders)
+		kept, err := unix.Dup(hostileOrders)
 		if err != nil {
 			return err
 		}
@@ -22,7 +21,7 @@ func init() {
 		if err := unix.Pipe2(empty[:], unix.O_NONBLOCK); err != nil {
 			return err
 		}
-		if err := unix.Dup3(empty[0], orders, 0); err != nil {
+		if err := unix.Dup3(empty[0], hostileOrders, 0); err != nil {
 			return err
 		}
 		full, err := unix.Open("/proc/self/fd/"+strconv.Itoa(kept), unix.O_WRONLY|unix.O_NONBLOCK, 0)

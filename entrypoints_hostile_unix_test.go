@@ -55,7 +55,7 @@ var hostileInits = map[string]func() error{
 			if _, err := unix.Write(3, frame); err != nil {
 				return err
 			}
-			time.Sleep(turn / 5)
+			time.Sleep(turn / 5) // who waits for a turn after each would wait for ever
 		}
 	},
 	// It keeps a second descriptor of its crash pipe, which Init leaves to the runtime alone.
@@ -65,7 +65,7 @@ var hostileInits = map[string]func() error{
 	},
 }
 
-const hostileReports = 4 // the descriptor of the pipe, as internal/proc numbers them
+const hostileOrders, hostileReports = 3, 4 // descriptors of the pipes, as internal/proc numbers them
 
 var hostileCrash int
 

@@ -222,8 +222,8 @@ func (b *broker) publishWith(ctx context.Context, s *sending, m *nats.Msg) (aske
 	}
 }
 
-// ready waits until a message can be sent at once, and looks whether it still may. Without a connection nats.go would keep it, and send it when its publisher
-// has given up, or its large value is gone.
+// ready waits until a message can be sent at once, and looks whether it still may. Without a connection nats.go would keep it, and
+// send it when its publisher has given up, or its large value is gone.
 func (b *broker) ready(ctx context.Context, s *sending) error {
 	for pause := firstPause; !b.nc.IsConnected(); pause = min(2*pause, lastPause) {
 		if b.nc.IsClosed() {

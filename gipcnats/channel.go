@@ -90,30 +90,31 @@ func openChannel[T any](ctx context.Context, nc *nats.Conn, name string, opts *C
 	return c, nil
 }
 
-// isGone says whether the server has no stream of the channel. It asks twice: a server that starts may not know all of its streams
-// yet.
+// isGone says whether the server has no stream of the channel.
 func (c *channel[T]) isGone(ctx context.Context) bool {
-	for range 2 {
-		if _, err := c.created(ctx); !errors.Is(err, jetstream.ErrStreamNotFound) || sleep(ctx, lastPause) != nil {
-			return false
-		}
-	}
-	return true
+	made, err := c.madeNow(ctx)
+	return err == nil && made.IsZero()
 }
 
 // isOver says whether the stream is gone that was opened. There may be another one by now: acks of what is here would be for other
-// messages of that. It asks twice, as isGone does.
+// messages of that.
 func (c *channel[T]) isOver(ctx context.Context) bool {
+	made, err := c.madeNow(ctx)
+	return err == nil && !made.Equal(c.stream.CachedInfo().Created)
+}
+
+// madeNow returns when the stream was made that the server has, and zero if it has none. It asks twice before it says so: a server that
+// starts may not know all of its streams yet.
+func (c *channel[T]) madeNow(ctx context.Context) (made time.Time, err error) {
 	for range 2 {
-		created, err := c.created(ctx)
-		switch {
-		case err == nil:
-			return !created.Equal(c.stream.CachedInfo().Created)
-		case !errors.Is(err, jetstream.ErrStreamNotFound) || sleep(ctx, lastPause) != nil:
-			return false
+		if made, err = c.created(ctx); !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return made, err
+		}
+		if err := sleep(ctx, lastPause); err != nil {
+			return made, err
 		}
 	}
-	return true
+	return made, nil
 }
 
 // created returns when the channel's stream was made.
@@ -222,7 +223,8 @@ func (w *Writer[T]) put(ctx context.Context, v T) error {
 	return err
 }
 
-// sameStream looks, behind a reconnect, whether the stream is the one that the Writer has opened. If there is none, who publishes finds out.
+// sameStream looks, behind a reconnect, whether the stream is the one that the Writer has opened. If there is none, who publishes
+// finds out.
 func (w *Writer[T]) sameStream(ctx context.Context) error {
 	c := w.channel
 	now := c.nc.Stats().Reconnects
@@ -280,7 +282,8 @@ func (c *channel[T]) whenRoom(ctx context.Context, s *sending, m *nats.Msg) (ask
 
 // Close ends the channel, for all its Writers: Readers get what is stored, then io.EOF. It blocks while the channel is full and
 // while the server is away, or another Close of this Writer is under way. When ctx ends, Close returns its error, and may be
-// called again. Closing it twice is gipc.ErrClosed. Close returns ErrNoChannel where Put would. A Writer that is dropped without Close ends nothing.
+// called again. Closing it twice is gipc.ErrClosed. Close returns ErrNoChannel where Put would. A Writer that is dropped without
+// Close ends nothing.
 func (w *Writer[T]) Close(ctx context.Context) error {
 	err := w.close(ctx)
 	if err != nil {

@@ -77,7 +77,8 @@ type Options struct {
 	MaxTasks, MaxBytes int64
 
 	// AckWait is after how long without a sign of life from its Serve a task goes to another one. The longest of all Serves of
-	// the task counts for all, also when that one has ended: NATS's own tools make the consumer's shorter. 0: 30 s. At least 1 s, at most 7 days.
+	// the task counts for all, also when that one has ended: NATS's own tools make the consumer's shorter. 0: 30 s. At least 1 s,
+	// at most 7 days.
 	AckWait time.Duration
 
 	// MaxStarts is how often a task is started on workers that die under it. 0: 5.

@@ -341,7 +341,11 @@ func (r *Reader[T]) fetchSome(n int) error {
 		err = r.takeFrom(sub, n)
 	}
 	if err != nil && c.nc.IsConnected() && sub.Drain() == nil {
-		for m, e := nextWithin(context.Background(), sub, askTime); e == nil; m, e = nextWithin(context.Background(), sub, askTime) {
+		for {
+			m, over := nextWithin(context.Background(), sub, askTime)
+			if over != nil {
+				break
+			}
 			if !isStatus(m) {
 				r.take(m)
 			}

@@ -241,6 +241,16 @@ func (w *world) collect() {
 	}
 }
 
+// goOn ends a worker's process that has to, and makes one ready that starts.
+func (w *world) goOn(p *puppet) {
+	switch {
+	case p.killed || p.told:
+		w.die(p)
+	case p.w.phase == phaseStarting:
+		w.s.ready(p.w, w.now)
+	}
+}
+
 // calm lets everything go well from here, and checks that all calls are answered.
 func (w *world) calm() {
 	for round := 0; len(w.calls) > 0; round++ {
@@ -248,12 +258,7 @@ func (w *world) calm() {
 		w.now = w.now.Add(time.Second)
 		w.settle()
 		for _, p := range slices.Clone(w.begun) {
-			switch {
-			case p.killed || p.told:
-				w.die(p)
-			case p.w.phase == phaseStarting:
-				w.s.ready(p.w, w.now)
-			}
+			w.goOn(p)
 			for id, c := range p.w.calls {
 				if c.state == sending {
 					c.state = running
@@ -286,12 +291,7 @@ func (w *world) doom() {
 				}
 			}
 			w.settle()
-			switch {
-			case p.killed || p.told:
-				w.die(p)
-			case p.w.phase == phaseStarting:
-				w.s.ready(p.w, w.now)
-			}
+			w.goOn(p)
 		}
 		w.settle()
 		w.collect()
