@@ -86,17 +86,18 @@ func (p *producer) copyIn(b []byte) {
 // one that saw it.
 //
 // The index is written before the flag is read, and a reader that goes to sleep does it the other way round. Go's atomics
-// are sequentially consistent, so that one of the two sees the other.
+// are sequentially consistent, so that one of the two sees the other. Where that counts, a value is written by Swap: in a
+// program with the race detector, a Store into memory that isn't Go's may come behind a Load that follows it.
 func (p *producer) publish() (wake bool) {
 	releaseMemory()
-	p.written.Store(p.put)
+	p.written.Swap(p.put)
 	return p.asleep.Load() != 0 && p.asleep.Swap(0) != 0
 }
 
 // want announces that the writer is about to sleep until n bytes are free. It takes that back, and returns false, where they
 // are.
 func (p *producer) want(n int) (sleep bool, err error) {
-	p.wanted.Store(uint64(n))
+	p.wanted.Swap(uint64(n))
 	free, err := p.room(n)
 	if err == nil && free < n {
 		return true, nil
@@ -126,7 +127,7 @@ func (c *consumer) copyOut(b []byte) (wake bool) {
 	n := copy(b, c.data[c.place(c.got):])
 	copy(b[n:], c.data)
 	c.got += uint64(len(b))
-	c.read.Store(c.got)
+	c.read.Swap(c.got)
 	wanted := c.wanted.Load()
 	if wanted == 0 {
 		return false
@@ -137,7 +138,7 @@ func (c *consumer) copyOut(b []byte) (wake bool) {
 
 // fallAsleep announces that the reader is about to sleep. It takes that back, and returns false, where bytes are there.
 func (c *consumer) fallAsleep() (sleep bool, err error) {
-	c.asleep.Store(1)
+	c.asleep.Swap(1)
 	n, err := c.available()
 	if err == nil && n == 0 {
 		return true, nil

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -164,4 +166,67 @@ func TestReadThatFindsSomethingLeavesTheWordOfClose(t *testing.T) {
 	test.Equal(t, r.sleeps(), true)
 	r.mem.closed.Store(false)
 	test.Check(t, errors.Join(r.Close(), w.Close()))
+}
+
+// Where a side goes to sleep at the instant at which the other one brings what it waits for, one of the two sees the other.
+func TestWhoFallsAsleepIsSeenOrSees(t *testing.T) {
+	r, w := open(t, 1)
+	fill := make([]byte, w.Size())
+	rounds := uint64(test.Scaled(400_000))
+	for name, side := range map[string]struct {
+		before, bring, sleep func() bool
+	}{
+		"the reader": {
+			before: func() bool { return false },
+			bring:  func() bool { w.copyIn(fill[:1]); return w.publish() },
+			sleep:  func() bool { sleep, err := r.fallAsleep(); return sleep && err == nil },
+		},
+		"the writer": {
+			before: func() bool { w.copyIn(fill); return w.publish() },
+			bring:  func() bool { return r.copyOut(fill) },
+			sleep:  func() bool { sleep, err := w.want(len(fill)); return sleep && err == nil },
+		},
+	} {
+		var begun, ended atomic.Uint64
+		var woken bool
+		lost := 0
+		brought := test.Started(func() error {
+			for round := uint64(1); round <= rounds; round++ {
+				await(&begun, round)
+				woken = side.bring()
+				ended.Store(round)
+			}
+			return nil
+		})
+		for round := uint64(1); round <= rounds; round++ {
+			side.before()
+			begun.Store(round)
+			for range round % 64 {
+				ended.Load() // takes the moment that the other side needs to begin
+			}
+			asleep := side.sleep()
+			await(&ended, round)
+			if asleep && !woken {
+				lost++
+			}
+			r.asleep.Store(0)
+			w.wanted.Store(0)
+			n, err := r.available()
+			test.Check(t, err)
+			r.copyOut(fill[:n])
+		}
+		test.Check(t, <-brought)
+		if lost > 0 {
+			t.Errorf("%s sleeps for ever in %d of %d rounds", name, lost, rounds)
+		}
+	}
+}
+
+// await spins until a round has come.
+func await(rounds *atomic.Uint64, round uint64) {
+	for spins := 0; rounds.Load() < round; spins++ {
+		if spins > 1000 { // there may be one processor
+			runtime.Gosched()
+		}
+	}
 }
