@@ -173,3 +173,28 @@ func TestABreakStopsEverythingPromptly(t *testing.T) {
 	wantPromptly(t, "the end of everything after a break", took)
 	test.Equal(t, int(p.Stats().Replaced+p.Stats().Lost), 0)
 }
+
+// A task that is cancelled while it waits for another one's argument to be sent costs nothing, whatever its ctx is.
+func TestCancelBehindAnotherOnesArgument(t *testing.T) {
+	for name, own := range ownContexts {
+		t.Run(name, func(t *testing.T) {
+			p := newTestPool(t, Options{Max: 1, PerWorker: 2})
+			worker := pid(t, p)
+			test.Check(t, stop(worker))
+			p.core.mu.Lock()
+			channel := p.core.workers[0].channel
+			p.core.mu.Unlock()
+			calls := func() int { return channel.Stats().Calls }
+			large := test.Started(func() error { _, err := p.Do(test.Context(t), deed{Data: make([]byte, 8<<20)}); return err })
+			test.Eventually(t, "the argument is on its way", func() bool { return calls() == 1 })
+			ctx, cancel := context.WithCancel(context.Background())
+			small := test.Started(func() error { _, err := p.Do(own(ctx), deed{}); return err })
+			test.Eventually(t, "another one waits for that", func() bool { return calls() == 2 })
+			cancel()
+			test.Is(t, <-small, context.Canceled)
+			test.Check(t, cont(worker))
+			test.Check(t, <-large)
+			test.Equal(t, pid(t, p), worker)
+		})
+	}
+}

@@ -130,13 +130,13 @@ func (p *core) wait(ctx context.Context, reached func() bool) error {
 	p.mu.Lock()
 	p.waiters = slices.DeleteFunc(p.waiters, func(o *waiter) bool { return o == w })
 	p.unlock()
-	return ctx.Err()
+	return endOf(ctx)
 }
 
 // enter takes a new call. Where there is no room for it, it waits, or fails.
 func (p *core) enter(ctx context.Context, c *call, patient bool) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return endOf(ctx)
 	}
 	for woken := false; ; woken = true {
 		p.mu.Lock()
@@ -164,13 +164,13 @@ func (p *core) enter(ctx context.Context, c *call, patient bool) error {
 				p.letIn() // the room was for somebody else
 			}
 			p.unlock()
-			return ctx.Err()
+			return endOf(ctx)
 		}
 	}
 }
 
 // do runs a call that has entered and returns the worker's answer: a result or a failure. Info gets what is known of it. The
-// errors are the ctx's, the pool's own and *WorkerError.
+// errors are *ctxError, the pool's own and *WorkerError.
 func (p *core) do(ctx context.Context, c *call, info *TaskInfo) (answer, error) {
 	for {
 		a, err := p.attempt(ctx, c, info)
@@ -202,6 +202,9 @@ func (p *core) retry(c *call) bool {
 	return true
 }
 
+// errEnded says that a worker has ended.
+var errEnded = errors.New("it has ended")
+
 // errAgain says that the call is in the queue again.
 var errAgain = errors.New("again")
 
@@ -216,6 +219,7 @@ func (p *core) attempt(ctx context.Context, c *call, info *TaskInfo) (answer, er
 	}
 	p.mu.Lock()
 	a, w, began := c.answer, c.worker, c.assigned
+	ended := !p.mayBeSent(c)
 	p.mu.Unlock()
 	if a.err != nil {
 		info.Waited += time.Since(c.queued)
@@ -227,7 +231,11 @@ func (p *core) attempt(ctx context.Context, c *call, info *TaskInfo) (answer, er
 
 	run, cancel := p.limit(ctx)
 	defer cancel()
-	if err := p.send(run, c); err != nil {
+	err := errEnded
+	if !ended {
+		err = p.send(run, c)
+	}
+	if err != nil {
 		return p.unsentBy(ctx, run, c, err, info)
 	}
 	info.Starts++
@@ -250,7 +258,7 @@ func (p *core) leaveWaiting(ctx context.Context, c *call) (answer, error) {
 		c.worker.tasks-- // it was assigned at this moment, and is not sent
 		p.release(c, time.Now())
 	}
-	return answer{}, ctx.Err()
+	return answer{}, endOf(ctx)
 }
 
 // send sends a call's argument to its worker. An error with ErrPartial says that the worker will get it, nevertheless.
@@ -278,14 +286,14 @@ func (p *core) send(ctx context.Context, c *call) error {
 
 // unsentBy ends a call, or puts it into the queue again, when send has failed.
 func (p *core) unsentBy(ctx, run context.Context, c *call, err error, info *TaskInfo) (answer, error) {
-	if run.Err() != nil && errors.Is(err, run.Err()) {
+	if run.Err() != nil { // if the channel is broken, too, whoever uses it next finds that out
 		if errors.Is(err, gipc.ErrPartial) {
-			return p.leaveRunning(ctx, run, c)
+			return p.leaveRunning(ctx, c)
 		}
 		p.mu.Lock()
 		p.release(c, time.Now())
 		p.unlock()
-		_, _, err := reasonOf(ctx, run)
+		_, _, err := reasonOf(ctx)
 		return answer{}, err
 	}
 	p.mu.Lock()
@@ -329,7 +337,7 @@ func (p *core) await(ctx context.Context, c *call) bool {
 // answerFor returns what has become of a call that a worker has.
 func (p *core) answerFor(ctx, run context.Context, c *call) (answer, error) {
 	if !p.await(run, c) {
-		return p.leaveRunning(ctx, run, c)
+		return p.leaveRunning(ctx, c)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -337,19 +345,19 @@ func (p *core) answerFor(ctx, run context.Context, c *call) (answer, error) {
 }
 
 // reasonOf says why the ctx of a start has ended: err is what Do returns.
-func reasonOf(ctx, run context.Context) (w why, cause, err error) {
+func reasonOf(ctx context.Context) (w why, cause, err error) {
 	switch err := ctx.Err(); {
 	case err == nil:
 		return whyTimeout, ErrTimeout, ErrTimeout
 	case errors.Is(err, context.DeadlineExceeded):
-		return whyDeadline, context.Cause(ctx), err
+		return whyDeadline, context.Cause(ctx), endOf(ctx)
 	default:
-		return whyCanceled, context.Cause(ctx), err
+		return whyCanceled, context.Cause(ctx), endOf(ctx)
 	}
 }
 
 // leaveRunning ends a call that a worker has. Its slot stays taken until the worker has answered.
-func (p *core) leaveRunning(ctx, run context.Context, c *call) (answer, error) {
+func (p *core) leaveRunning(ctx context.Context, c *call) (answer, error) {
 	p.mu.Lock()
 	if c.state == answered {
 		defer p.unlock()
@@ -357,7 +365,7 @@ func (p *core) leaveRunning(ctx, run context.Context, c *call) (answer, error) {
 	}
 	p.abandon(c)
 	p.unlock()
-	w, cause, err := reasonOf(ctx, run)
+	w, cause, err := reasonOf(ctx)
 	go p.cancelTask(c, w, cause)
 	return answer{}, err
 }

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -200,6 +201,23 @@ func TestRun(t *testing.T) {
 	test.Eventually(t, "it runs", func() bool { return exists(path) })
 	cancel()
 	test.Is(t, <-left, context.Canceled)
+}
+
+// Run returns at once when its ctx ends, also while the process ends. It has the result then.
+func TestRunWhoseCtxEndsWhileTheProcessLeaves(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	o := opening{Leaves: filepath.Join(t.TempDir(), "leaves")}
+	left := test.Started(func() error {
+		got, err := Run(ctx, opened.With(o), "x", &gipc.SpawnOptions{Grace: time.Hour})
+		if err == nil && got != "x" {
+			err = errors.New("no result")
+		}
+		return err
+	})
+	test.Eventually(t, "the process leaves", func() bool { return exists(o.Leaves) })
+	cancel()
+	test.Check(t, <-left)
+	remove(t, o.Leaves)
 }
 
 // The task of a client that leaves ends, and its process with it.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -52,6 +53,33 @@ func (e *WorkerError) Error() string {
 // Unwrap returns Exit, which is never nil. After os.Exit(0) its Code is 0.
 func (e *WorkerError) Unwrap() error { return e.Exit }
 
+// ctxError is the error of a ctx that has ended, and its cause where that says more.
+type ctxError struct{ err, cause error }
+
+// endOf returns the error of a ctx that has ended.
+func endOf(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(err, cause) {
+		cause = nil
+	}
+	return &ctxError{err, cause}
+}
+
+func (e *ctxError) Error() string {
+	if e.cause == nil {
+		return e.err.Error()
+	}
+	return fmt.Sprintf("%v: %v", e.err, e.cause)
+}
+
+// Unwrap returns both.
+func (e *ctxError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{e.err}
+	}
+	return []error{e.err, e.cause}
+}
+
 // StartError says that no worker can be started.
 type StartError struct {
 	Task     string // its name
@@ -60,6 +88,9 @@ type StartError struct {
 }
 
 func (e *StartError) Error() string {
+	if e.Failures == 1 {
+		return fmt.Sprintf("gipc/pool: task %s: its worker can't be started: %v", e.Task, e.Err)
+	}
 	return fmt.Sprintf("gipc/pool: task %s: its workers can't be started, %d failures in a row: %v", e.Task, e.Failures, e.Err)
 }
 

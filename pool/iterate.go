@@ -97,8 +97,8 @@ func (l *loop[A, R]) run(yield func(A, R, error) bool) {
 			l.finish(last)
 			return
 		}
-		value, err := l.pool.end(l.ctx, item.task)
-		if l.isLast(item.task.err) { // nothing of the loop goes on any more
+		value, err := l.pool.end(item.task)
+		if isLast(item.task.err) { // nothing of the loop goes on any more
 			last(err)
 			return
 		}
@@ -199,30 +199,30 @@ func (l *loop[A, R]) next() (*item[A], bool) {
 	return nil, false
 }
 
-// isLast says whether a task's error is one that ends the loop.
-func (l *loop[A, R]) isLast(err error) bool {
-	return err != nil && (err == ErrClosed || err == l.ctx.Err())
+// isLast says whether a task's error is one that ends a loop.
+func isLast(err error) bool {
+	_, ctxEnded := err.(*ctxError)
+	return ctxEnded || err == ErrClosed
 }
 
-// finish ends a loop that has no more results: with the ctx's error, with ErrClosed, as args did, or well.
+// finish says why a loop has no more results: the ctx's error, ErrClosed, or nothing, if all went well or args was cut short.
 func (l *loop[A, R]) finish(fail func(error)) {
 	l.note()
-	switch err := l.outer.Err(); {
-	case err != nil:
-		fail(l.pool.explain(l.outer, err))
+	switch {
+	case l.outer.Err() != nil:
+		fail(l.pool.explain(endOf(l.outer)))
 	case l.ended != nil && l.ended.refused != nil:
-		_, err := l.pool.end(l.outer, l.ended.refused)
+		_, err := l.pool.end(l.ended.refused)
 		fail(err)
 	case l.ended == nil || l.seen < l.taken.Load():
-		fail(l.pool.explain(l.outer, ErrClosed))
-	default:
-		l.resume()
+		fail(l.pool.explain(ErrClosed))
 	}
 }
 
 // resume goes on with what ended args.
 func (l *loop[A, R]) resume() {
 	switch {
+	case l.ended == nil:
 	case l.ended.panicked != nil:
 		panic(l.ended.panicked)
 	case l.ended.goexit:
@@ -237,21 +237,15 @@ func (l *loop[A, R]) end() {
 	l.mu.Lock()
 	l.over = true
 	l.mu.Unlock()
-	if l.note() {
-		l.resume()
-	}
+	l.note()
+	l.resume()
 }
 
-// note says whether args has ended and nobody has noticed.
-func (l *loop[A, R]) note() bool {
-	if l.ended != nil {
-		return false
-	}
+// note takes how args has ended, if it has.
+func (l *loop[A, R]) note() {
 	select {
 	case end := <-l.args:
 		l.ended = &end
-		return true
 	default:
-		return false
 	}
 }

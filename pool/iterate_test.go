@@ -208,6 +208,28 @@ func TestPanicOfArgsGoesOnInTheLoop(t *testing.T) {
 	t.Error("no panic")
 }
 
+// The panic of args goes on whenever the loop sees it, also when it is left then.
+func TestPanicOfArgsGoesOnBehindABreak(t *testing.T) {
+	p := newTestPool(t, Options{Max: 2})
+	for range 20 {
+		ended := make(chan struct{})
+		args := func(yield func(deed) bool) {
+			defer close(ended)
+			deeds(3, echo)(yield) // there is room for four
+			panic("in args")
+		}
+		test.Panics(t, func() {
+			n := 0
+			for range p.All(test.Context(t), args) {
+				<-ended
+				if n++; n == 3 {
+					break
+				}
+			}
+		})
+	}
+}
+
 func TestGoexitOfArgsGoesOnInTheLoop(t *testing.T) {
 	p := newTestPool(t, Options{Max: 1})
 	ended := make(chan bool)

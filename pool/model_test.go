@@ -39,7 +39,10 @@ type puppet struct {
 func (p *puppet) begin()      { p.world.begun = append(p.world.begun, p); p.world.tried++ }
 func (p *puppet) end(error)   { p.told = true }
 func (p *puppet) broke(error) { p.killed = true }
-func (p *puppet) kill(error)  { p.killed = true }
+func (p *puppet) kill(error) {
+	p.world.check(!p.w.hasTime(), "a task is killed that has time")
+	p.killed = true
+}
 
 func newWorld(t *testing.T, r *rand.Rand) *world {
 	o := &Options{
@@ -81,6 +84,9 @@ func (w *world) settle() {
 		for id, c := range k.calls {
 			w.check(c.id == id && c.worker == k && (c.left || c.state == sending || c.state == running || s.state == closed), "a task that isn't there")
 		}
+	}
+	for _, p := range w.begun {
+		w.check(p.w.condemned == nil || p.w.hasTime() || p.killed || p.told, "a worker should have been killed")
 	}
 	w.check(count == s.n && heirs == s.heirs, "wrong counts")
 	w.check(s.n[phaseTaking] <= s.opts.Max, "more than Max take tasks")

@@ -36,7 +36,7 @@ type Options struct {
 	Timeout time.Duration
 
 	// Grace is the time from cancelling a running task to killing its worker, and from asking a worker to end to killing it.
-	// With PerWorker 1 a task learns up to 10 ms late that it is cancelled. 0: 1 s.
+	// With PerWorker 1 a task learns up to 20 ms late that it is cancelled. 0: 1 s.
 	Grace time.Duration
 
 	// Retries is how often a task whose worker died under it is started again, on another worker. 0: never. Set it only if a

@@ -58,7 +58,13 @@ type Pool[A, R any] struct {
 //
 // New fails if the options make no sense, if an argument or result of these types can't be sent by the task's codecs, if a codec
 // is neither gipc's nor known to [gipc.RegisterCodec], and with [gipc.ErrNotInitialized] if gipc.Init was not called.
-func New[A, R any](t *Task[A, R], opts *Options) (*Pool[A, R], error) { return newPool(t, opts, false) }
+func New[A, R any](t *Task[A, R], opts *Options) (*Pool[A, R], error) {
+	p, err := newPool(t, opts, false)
+	if err != nil {
+		return nil, fmt.Errorf("gipc/pool: new pool of %s: %w", t.name, err)
+	}
+	return p, nil
+}
 
 func newPool[A, R any](t *Task[A, R], opts *Options, once bool) (*Pool[A, R], error) {
 	if t == nil {
@@ -76,7 +82,7 @@ func newPool[A, R any](t *Task[A, R], opts *Options, once bool) (*Pool[A, R], er
 		err = gipc.ErrNotInitialized
 	}
 	if err != nil {
-		return nil, fmt.Errorf("gipc/pool: new pool of %s: %w", t.name, err)
+		return nil, err
 	}
 	args := workerArgs{
 		Config: t.config, ArgCodec: t.arg.Name(), ResultCodec: t.result.Name(),
@@ -108,7 +114,7 @@ func (p *Pool[A, R]) Task() *Task[A, R] { return p.task }
 func (p *Pool[A, R]) Do(ctx context.Context, arg A) (R, error) {
 	t := p.begin(ctx, arg, false)
 	t.run(ctx, p.core)
-	return p.end(ctx, t)
+	return p.end(t)
 }
 
 // tasked is one task on its way through Do.
@@ -151,7 +157,7 @@ func (t *tasked) run(ctx context.Context, p *core) {
 }
 
 // end decodes the result, on its caller's goroutine, and tells OnTask.
-func (p *Pool[A, R]) end(ctx context.Context, t *tasked) (result R, err error) {
+func (p *Pool[A, R]) end(t *tasked) (result R, err error) {
 	defer func() {
 		returnBuffer(t.answer.buf)
 		if report := p.core.opts.OnTask; report != nil {
@@ -161,7 +167,7 @@ func (p *Pool[A, R]) end(ctx context.Context, t *tasked) (result R, err error) {
 	}()
 	returnBuffer(t.call.message)
 	if t.err != nil {
-		return result, p.explain(ctx, t.err)
+		return result, p.explain(t.err)
 	}
 	if t.answer.kind == kindFailure {
 		failed, err := parseFailure(t.answer.body)
@@ -178,15 +184,12 @@ func (p *Pool[A, R]) end(ctx context.Context, t *tasked) (result R, err error) {
 }
 
 // explain says what went wrong, and where.
-func (p *Pool[A, R]) explain(ctx context.Context, err error) error {
+func (p *Pool[A, R]) explain(err error) error {
 	switch e := err.(type) {
 	case *WorkerError:
 		return e
 	case *StartError:
 		return &StartError{Task: p.task.name, Failures: e.Failures, Err: e.Err}
-	}
-	if cause := context.Cause(ctx); err == ctx.Err() && cause != err {
-		return fmt.Errorf("gipc/pool: task %s: %w: %w", p.task.name, err, cause)
 	}
 	return fmt.Errorf("gipc/pool: task %s: %w", p.task.name, err)
 }
@@ -202,17 +205,25 @@ func Run[A, R any](ctx context.Context, t *Task[A, R], arg A, opts *gipc.SpawnOp
 	p, err := newPool(t, &o, true)
 	if err != nil {
 		var zero R
-		return zero, err
+		return zero, fmt.Errorf("gipc/pool: run %s: %w", t.name, err)
 	}
 	result, err := p.Do(ctx, arg)
-	if ctx.Err() != nil {
-		go func() { _ = p.Close() }() // there is nobody left to tell
-		return result, err
-	}
-	if endErr := p.Close(); err == nil {
+	if endErr := closeUntil(ctx, p); err == nil {
 		err = endErr
 	}
 	return result, err
+}
+
+// closeUntil closes a pool, and waits for that until ctx ends. Then nobody is told how it went.
+func closeUntil[A, R any](ctx context.Context, p *Pool[A, R]) error {
+	closed := make(chan error, 1)
+	go func() { closed <- p.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // WaitReady waits until Options.Min workers can take tasks. It returns a *StartError if they can't be started, and the ctx's
@@ -222,7 +233,7 @@ func (p *Pool[A, R]) WaitReady(ctx context.Context) error {
 	c.mu.Lock()
 	err := c.waitOpen(ctx, func() bool { return c.state == open && c.n[phaseTaking] >= c.opts.Min })
 	if err != nil {
-		return p.explain(ctx, err)
+		return p.explain(err)
 	}
 	return nil
 }
@@ -247,7 +258,7 @@ func (p *Pool[A, R]) Drain(ctx context.Context) error {
 	case <-c.allEnded: // both at once: it is done
 		return nil
 	default:
-		return p.explain(ctx, ctx.Err())
+		return p.explain(endOf(ctx))
 	}
 }
 
@@ -287,7 +298,7 @@ func (p *Pool[A, R]) Replace(ctx context.Context) error {
 	select {
 	case c.replace <- struct{}{}:
 	case <-ctx.Done():
-		return p.explain(ctx, ctx.Err())
+		return p.explain(endOf(ctx))
 	}
 	defer func() { <-c.replace }()
 	c.mu.Lock()
@@ -295,7 +306,7 @@ func (p *Pool[A, R]) Replace(ctx context.Context) error {
 	c.unlock()
 	for _, w := range old {
 		if err := c.replaceOne(ctx, w); err != nil {
-			return p.explain(ctx, err)
+			return p.explain(err)
 		}
 	}
 	return nil

@@ -85,6 +85,78 @@ func TestUnsentCallIsWokenByTheEndItHasMissed(t *testing.T) {
 	test.Equal(t, len(c.wake), 1)
 }
 
+// running returns a call that a worker has.
+func (w *world) running(t *testing.T) *call {
+	t.Helper()
+	c := &call{wake: make(chan struct{}, 1)}
+	test.Check(t, w.s.admit(c, w.now))
+	w.settle()
+	test.Equal(t, w.s.mayBeSent(c), true)
+	return c
+}
+
+// Nothing is sent to a worker that ended before the call's Do saw that it had one.
+func TestNothingIsSentToAWorkerThatHasEnded(t *testing.T) {
+	w, k := newSched(t, Options{Max: 1})
+	c := &call{wake: make(chan struct{}, 1)}
+	test.Check(t, w.s.admit(c, w.now))
+	w.settle()
+	test.Equal(t, c.worker, k)
+	w.die(w.begun[0])
+	test.Equal(t, w.s.mayBeSent(c), false)
+}
+
+// An answer that comes before the question is none: its Do, which has not looked yet, would wait for another one.
+func TestAnswerBeforeTheQuestionIsRefused(t *testing.T) {
+	w, k := newSched(t, Options{Max: 1})
+	c := &call{wake: make(chan struct{}, 1)}
+	test.Check(t, w.s.admit(c, w.now))
+	w.settle()
+	_, err := w.s.received(k, kindResult, c.id, nil, nil, w.now)
+	if err == nil {
+		t.Fatal("it is taken")
+	}
+	test.Equal(t, w.s.mayBeSent(c), true)
+}
+
+// A cancelled task has its grace, also on a worker that is to be killed because of another one.
+func TestEachCancelledTaskHasItsGrace(t *testing.T) {
+	w, k := newSched(t, Options{Max: 1, PerWorker: 2})
+	one, other := w.running(t), w.running(t)
+	test.Equal(t, other.worker, k)
+	p := w.begun[0]
+	late := errors.New("it did not return")
+	w.s.abandon(one)
+	w.s.overdue(one, late)
+	w.settle()
+	test.Equal(t, p.killed, false)
+	w.s.abandon(other)
+	w.settle()
+	test.Equal(t, p.killed, false)
+	w.s.overdue(other, late)
+	w.settle()
+	test.Equal(t, p.killed, true)
+}
+
+// A worker that crashes while it ends its last tasks is lost, as any other one.
+func TestWorkerThatCrashesWhileItLeavesIsLost(t *testing.T) {
+	w, k := newSched(t, Options{Max: 1})
+	c := w.running(t)
+	w.s.retire(k, ReasonWorn)
+	w.settle()
+	w.die(w.begun[0])
+	test.Equal(t, k.reason, ReasonLost)
+	test.Equal(t, int(w.s.stats.Lost), 1)
+	test.Equal(t, c.answer.exit != nil, true)
+
+	w, k = newSched(t, Options{Max: 1})
+	w.s.retire(k, ReasonIdle)
+	w.settle()
+	w.die(w.begun[0])
+	test.Equal(t, k.reason, ReasonIdle)
+	test.Equal(t, int(w.s.stats.Lost), 0)
+}
+
 // What Replace could not replace stays, and wears as before.
 func TestReplaceThatGivesUpLeavesNoTrace(t *testing.T) {
 	w, k := newSched(t, Options{Max: 1, MaxTasks: 2})
@@ -93,6 +165,7 @@ func TestReplaceThatGivesUpLeavesNoTrace(t *testing.T) {
 		c := &call{wake: make(chan struct{}, 1)}
 		test.Check(t, s.admit(c, w.now))
 		w.settle()
+		test.Equal(t, s.mayBeSent(c), true)
 		_, err := s.received(k, kindResult, c.id, nil, nil, w.now)
 		test.Check(t, err)
 		s.over(c, false)

@@ -43,7 +43,7 @@ type worker struct {
 	worn      Reason  // why another worker is to take over
 	heir      *worker // that will, once it has started
 	replaces  *worker // whose heir it is
-	condemned error   // why it is to be killed, when nobody waits for a task on it any more
+	condemned error   // why it is to be killed, when none of its tasks has time left
 	told      bool    // to end
 	reason    Reason  // why it leaves
 }
@@ -215,17 +215,17 @@ func btoi(b bool) uint64 {
 // part ends a leaving worker when it has nothing more to do.
 func (s *sched) part(w *worker) {
 	switch {
-	case w.condemned != nil && !w.waitedFor():
+	case w.condemned != nil && !w.hasTime():
 		s.killNow(w, w.condemned)
 	case len(w.calls) == 0:
 		s.endWith(w, nil)
 	}
 }
 
-// waitedFor says whether anybody waits for a task on w.
-func (w *worker) waitedFor() bool {
+// hasTime says whether any task on w may go on: somebody waits for it, or its grace is not over.
+func (w *worker) hasTime() bool {
 	for _, c := range w.calls {
-		if !c.left {
+		if !c.late {
 			return true
 		}
 	}
@@ -265,8 +265,12 @@ func (s *sched) ended(w *worker, exit *gipc.ExitError, err error, now time.Time)
 			c.give(answer{exit: exit, pid: w.pid})
 		}
 	}
-	if was == phaseStarting || was == phaseTaking || w.reason == ReasonLost && w.tasks == 0 {
+	switch {
+	case was == phaseStarting || was == phaseTaking || w.reason == ReasonLost && w.tasks == 0:
 		s.lost(w, err, now)
+	case !w.told && w.reason != ReasonLost: // it was to end when its tasks had
+		w.reason = ReasonLost
+		s.stats.Lost++
 	}
 	s.report(w, Event{Kind: EventEnded, Reason: w.reason, Err: err})
 }

@@ -61,6 +61,7 @@ type call struct {
 	worker *worker
 	large  bool // its argument is sent before it is told to run
 	left   bool // nobody waits for it any more
+	late   bool // it is left, and its grace is over
 	unsent int  // how often its argument did not get into the channel of a worker
 	answer answer
 
@@ -72,7 +73,7 @@ type callState int
 
 const (
 	waiting callState = iota // in the queue
-	sending                  // its argument is on the way to its worker
+	sending                  // it has a worker, which does not have all of its argument
 	running                  // the worker has it
 	answered
 )
@@ -168,10 +169,7 @@ func (s *sched) assign(w *worker, now time.Time) {
 	s.queue = s.queue[1:]
 	s.lastID++
 	c.id, c.worker, c.assigned = s.lastID, w, now
-	c.state = running
-	if c.large {
-		c.state = sending
-	}
+	c.state = sending
 	w.calls[c.id] = c
 	w.tasks++
 	if w.maxTasks > 0 && w.tasks >= w.maxTasks {
@@ -199,6 +197,14 @@ func (c *call) woken() bool {
 	default:
 		return false
 	}
+}
+
+// mayBeSent is called when the argument of a call that was woken is about to be sent. It returns false if its worker has ended.
+func (s *sched) mayBeSent(c *call) bool {
+	if c.state == sending && !c.large {
+		c.state = running // before the worker can answer
+	}
+	return c.state != answered
 }
 
 // give answers a call.
@@ -259,12 +265,7 @@ func (s *sched) received(w *worker, k kind, id uint64, body []byte, buf *[]byte,
 }
 
 // abandon takes note that nobody waits for a call any more that is with a worker. The worker must be told.
-func (s *sched) abandon(c *call) {
-	c.left = true
-	if c.worker.phase == phaseLeaving {
-		s.part(c.worker)
-	}
-}
+func (s *sched) abandon(c *call) { c.left = true }
 
 // overdue is called when an abandoned call has not ended within the grace.
 func (s *sched) overdue(c *call, why error) {
@@ -272,7 +273,7 @@ func (s *sched) overdue(c *call, why error) {
 	if w.calls[c.id] != c {
 		return
 	}
-	w.condemned = why
+	c.late, w.condemned = true, why
 	if w.phase == phaseTaking {
 		s.owed++
 		s.retire(w, ReasonOverdue)

@@ -22,6 +22,7 @@ type opening struct {
 	Hangs  bool
 	Every  int    // each start whose number it divides crashes
 	Ends   string // a file that gets what Cleanup did
+	Leaves string // a Cleanup makes this file, and does not return while it exists
 }
 
 var opened = RegisterWith("opened", func(ctx context.Context, o opening) (func(context.Context, string) (string, error), error) {
@@ -44,6 +45,14 @@ var opened = RegisterWith("opened", func(ctx context.Context, o opening) (func(c
 	if o.Ends != "" {
 		Cleanup(ctx, func() { note(o.Ends, "first ") })
 		Cleanup(ctx, func() { note(o.Ends, "second ") })
+	}
+	if o.Leaves != "" {
+		Cleanup(ctx, func() {
+			announce(o.Leaves)
+			for exists(o.Leaves) {
+				time.Sleep(time.Millisecond)
+			}
+		})
 	}
 	return func(_ context.Context, arg string) (string, error) {
 		do, path, _ := strings.Cut(arg, " ")
