@@ -51,7 +51,7 @@ type ChildSpec struct {
 // The ctx that args gets ends when this incarnation is asked to stop, and when it has ended. Context.Cause tells why. Pass the
 // ctx to the goroutines that args starts to serve the incarnation. Args should return soon after ctx has ended, because the
 // Supervisor can't stop while args runs. Calls for different children may run at the same time. A panic in args ends the
-// program.
+// program. A call of runtime.Goexit in args is a failure of the child.
 //
 // The ends and files in what args returns belong to the Supervisor, even if args returns an error beside them. They move to
 // the child. If the child can't be started they are closed, but for those in unexported fields. An error from args, and any
@@ -85,19 +85,24 @@ func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), 
 	if c.name == "" {
 		c.name = e.Name()
 	}
-	c.start = func(ctx context.Context, name string) (incarnation, error) {
-		a, err := args(ctx)
-		if err != nil {
-			gipc.CloseEnds(a)
+	c.start = func(ctx context.Context, name string) (_ incarnation, err error) {
+		var a A
+		spawned := false
+		defer func() {
+			if !spawned {
+				gipc.CloseEnds(a)
+			}
+		}()
+		if a, err = args(ctx); err != nil {
 			return nil, fmt.Errorf("arguments of child %s: %w", name, err)
 		}
 		o := c.spawn
 		o.Name = name
 		p, err := gipc.Spawn(ctx, e, a, &o)
 		if err != nil {
-			gipc.CloseEnds(a)
 			return nil, err
 		}
+		spawned = true
 		return p, nil
 	}
 	return c
