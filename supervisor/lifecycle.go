@@ -47,7 +47,9 @@ func (l *loop) spawn(ctx context.Context, c *child) (incarnation, error) {
 			l.do(func() { l.exited(c, fmt.Errorf("start of child %s: %w", c.name, errGoexit)) })
 		}
 	}()
-	return c.spec.start(ctx, c.name)
+	o := c.spec.spawn
+	o.Name = c.name
+	return c.spec.start(ctx, o)
 }
 
 func (l *loop) spawned(c *child, running incarnation) {

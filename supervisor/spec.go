@@ -19,6 +19,9 @@ type ChildOptions struct {
 	// already, "#2" is appended to it, then "#3", and so on. If Spawn.Daemon is set, the Supervisor doesn't wait for the
 	// child to end, and stops it after the others.
 	//
+	// Spawn.Stdout and Spawn.Stderr, if they are no files, are written by one goroutine at a time, even if several children of
+	// one Supervisor have the same writer. Writers that == can't compare, such as functions, all wait for each other.
+	//
 	// Spawn.Stdin must be nil or an *os.File, unless Restart is Temporary. Another reader would lose input at a restart: the
 	// goroutine that copies it to one process may still be in Read when the next process starts. Start refuses it.
 	Spawn *gipc.SpawnOptions
@@ -40,8 +43,8 @@ type ChildSpec struct {
 	name  string
 	opts  ChildOptions
 	spawn gipc.SpawnOptions
-	// start runs one incarnation, which ends when ctx does.
-	start func(ctx context.Context, name string) (incarnation, error)
+	// start runs one incarnation, with these options. It ends when ctx does.
+	start func(ctx context.Context, o gipc.SpawnOptions) (incarnation, error)
 	err   error // what is wrong with it
 }
 
@@ -85,7 +88,7 @@ func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), 
 	if c.name == "" {
 		c.name = e.Name()
 	}
-	c.start = func(ctx context.Context, name string) (_ incarnation, err error) {
+	c.start = func(ctx context.Context, o gipc.SpawnOptions) (_ incarnation, err error) {
 		var a A
 		spawned := false
 		defer func() {
@@ -94,10 +97,8 @@ func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), 
 			}
 		}()
 		if a, err = args(ctx); err != nil {
-			return nil, fmt.Errorf("arguments of child %s: %w", name, err)
+			return nil, fmt.Errorf("arguments of child %s: %w", o.Name, err)
 		}
-		o := c.spawn
-		o.Name = name
 		p, err := gipc.Spawn(ctx, e, a, &o)
 		if err != nil {
 			return nil, err
