@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-gipc/gipc/internal/proc"
 	"github.com/go-gipc/gipc/internal/remote"
 )
 
@@ -101,6 +102,8 @@ func (p *Process) exitError(failure error) error {
 	switch {
 	case len(p.child.CrashReport()) > 0:
 		e.Panic, e.Stack = p.child.ExplainCrash()
+	case e.Code == exitCrashed && !p.heard: // perhaps in the init of a package that doesn't import this one, and came before it
+		e.Panic, e.Stack = proc.CrashInStderr(e.Stderr)
 	case p.last != nil && e.Code == exitFailed:
 		e.Err = p.last
 		e.Asked = p.last.asked && failure == nil

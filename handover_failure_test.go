@@ -163,7 +163,7 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 		"spinning init":      {spawnWith(&SpawnOptions{Env: withInit("spin"), StartTimeout: 20 * time.Millisecond}, nil), ErrNotReady, "within 20ms"},
 		"init exits":         {spawnWith(&SpawnOptions{Env: withInit("exit 9"), Stderr: new(strings.Builder)}, nil), ErrNotReady, "exited with code 9; its last words: no configuration"},
 		"init exits with 0":  {spawnWith(&SpawnOptions{Env: withInit("exit 0")}, nil), ErrNotReady, "exited with code 0"},
-		"init panics":        {spawnWith(&SpawnOptions{Env: withInit("panic"), Stderr: new(strings.Builder)}, nil), ErrNotReady, "exited with code 2"},
+		"init panics":        {spawnWith(&SpawnOptions{Env: withInit("panic"), Stderr: new(strings.Builder)}, nil), ErrNotReady, "crashed: init failed"},
 		"args don't decode":  {spawnWith(nil, func(c *cargo) { c.Picky = &picky{} }), ErrNotReady, "too picky"},
 		"args don't encode":  {spawnWith(nil, func(c *cargo) { c.Any = func() {} }), nil, "cbor"},
 		"shadowed field":     {spawnWith(nil, func(c *cargo) { c.Base = shadowed{shadowedBase{open}, twin} }), ErrNotReady, "hidden by another of the same name"},

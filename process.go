@@ -34,7 +34,7 @@ type Process struct {
 	told     chan struct{} // closed when begin has told the child all it has to
 	stopping sync.Once     // begins to stop the child
 	ready    chan report   // the child's first report
-	heard    bool          // it has come. Owned by readReports
+	heard    bool          // it has come. Owned by readReports, and read when the group has ended
 	done     chan struct{} // closed at the very end; then err is set
 	err      error
 	health   *health

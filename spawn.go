@@ -151,7 +151,8 @@ func (s *starter) start(ctx context.Context, args any) (_ *Process, err error) {
 		return nil, err
 	}
 	s.setDefaults()
-	startCtx, cancel := context.WithTimeoutCause(ctx, s.opts.StartTimeout, fmt.Errorf("%w within %v", ErrNotReady, s.opts.StartTimeout))
+	startCtx, cancel := context.WithTimeoutCause(ctx, s.opts.StartTimeout, fmt.Errorf(
+		"%w within %v (does an init function, or main before gipc.Init, block? Otherwise raise StartTimeout)", ErrNotReady, s.opts.StartTimeout))
 	defer cancel()
 
 	p, err := s.startMoving(ctx, startCtx, args)
