@@ -294,7 +294,7 @@ var (
 	errMixedUp = errors.New("the arguments do not match the ends that were handed over: a type's own encoding, or a field hidden by another of the same name, leaves an end out")
 )
 
-var errInMessage = errors.New("a channel end can't travel inside a message: hand it over in the arguments of Spawn")
+var errInMessage = errors.New(ends.InMessage)
 
 // encodeEnd is MarshalCBOR of all ends: a placeholder in the arguments of Spawn, an error anywhere else.
 func encodeEnd(m movable) ([]byte, error) {
