@@ -12,7 +12,7 @@ import (
 	"github.com/go-gipc/gipc/internal/proc"
 )
 
-// Entrypoint is a function that Spawn can run in a child process. Register makes it.
+// Entrypoint is a function that Spawn can run in a child process. Register makes it; Spawn panics for the zero value.
 type Entrypoint[A any] struct{ name string }
 
 // Name returns the name that it was registered with.

@@ -115,6 +115,13 @@ func (p *Process) mustBeSpawned() {
 	}
 }
 
+// mustBeContext panics if ctx is nil, before the call has any effect.
+func mustBeContext(ctx context.Context) {
+	if ctx == nil {
+		panic("gipc: a call got a nil Context")
+	}
+}
+
 // PID returns the child's process id. After its end the number may belong to another process: use Signal, not the number.
 func (p *Process) PID() int {
 	p.mustBeSpawned()
@@ -146,6 +153,7 @@ func (p *Process) Done() <-chan struct{} {
 // wait, and all get the same answer.
 func (p *Process) Wait(ctx context.Context) error {
 	p.mustBeSpawned()
+	mustBeContext(ctx)
 	select {
 	case <-p.done:
 		return p.err

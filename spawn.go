@@ -102,9 +102,13 @@ type SpawnOptions struct {
 // Ctx governs the child's life: when it ends, the child is stopped as by Stop. If this process is itself a child, the end of
 // its parent stops the new child, too. A child is reaped without Wait.
 func Spawn[A any](ctx context.Context, e *Entrypoint[A], args A, opts *SpawnOptions) (*Process, error) {
-	if e == nil {
+	switch {
+	case e == nil:
 		panic("gipc: Spawn: the Entrypoint is nil: Register makes one")
+	case e.name == "":
+		panic("gipc: an Entrypoint is made by Register")
 	}
+	mustBeContext(ctx)
 	s := starter{entrypoint: e.name}
 	if opts != nil {
 		s.opts = *opts

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,26 +68,24 @@ func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), 
 	if c.opts.Spawn != nil {
 		c.spawn = *c.opts.Spawn
 	}
-	switch {
-	case e == nil:
-		c.err = errors.New("child without an entrypoint")
-	case args == nil:
-		c.err = fmt.Errorf("child %s without a function for its arguments", e.Name())
-	case c.opts.Restart < Permanent || c.opts.Restart > Temporary:
-		c.err = fmt.Errorf("child %s: Restart is %v", e.Name(), c.opts.Restart)
-	case c.opts.Liveness < 0:
-		c.err = fmt.Errorf("child %s: Liveness is negative", e.Name())
-	default:
-		if err := c.checkSpawn(); err != nil {
-			c.err = fmt.Errorf("child %s: %w", e.Name(), err)
-		}
-	}
-	if c.err != nil {
-		return c
-	}
 	c.name = c.spawn.Name
-	if c.name == "" {
+	if c.name == "" && e != nil {
 		c.name = e.Name()
+	}
+	err := c.checkSpawn()
+	switch {
+	case e == nil || e.Name() == "":
+		err = errors.New("it has no entrypoint: Register makes one")
+	case args == nil:
+		err = errors.New("it has no function for its arguments")
+	case c.opts.Restart < Permanent || c.opts.Restart > Temporary:
+		err = fmt.Errorf("Restart is %v", c.opts.Restart)
+	case c.opts.Liveness < 0:
+		err = errors.New("Liveness is negative")
+	}
+	if err != nil {
+		c.err = fmt.Errorf("child %s: %w", cmp.Or(c.name, "without a name"), err)
+		return c
 	}
 	c.start = func(ctx context.Context, o gipc.SpawnOptions) (_ incarnation, err error) {
 		var a A
