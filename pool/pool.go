@@ -131,7 +131,7 @@ func (p *Pool[A, R]) begin(ctx context.Context, arg A, patient bool) *tasked {
 	*c.message = append((*c.message)[:0], make([]byte, taskHeadSize)...)
 	b, err := encode(p.task.arg, *c.message, arg)
 	if err != nil {
-		t.err = err
+		t.err = fmt.Errorf("argument: %w", err)
 		return t
 	}
 	*c.message = b
@@ -173,7 +173,7 @@ func (p *Pool[A, R]) end(ctx context.Context, t *tasked) (result R, err error) {
 	}
 	if err := decode(p.task.result, t.answer.body, &result); err != nil {
 		var zero R
-		return zero, &TaskError{Task: p.task.name, Err: err}
+		return zero, &TaskError{Task: p.task.name, Err: fmt.Errorf("result: %w", err)}
 	}
 	return result, nil
 }
