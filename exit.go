@@ -95,7 +95,11 @@ func (p *Process) exitError(failure error) error {
 	if known && e.Code == 0 && failure == nil {
 		return nil
 	}
-	if p.reason == nil || !p.child.EndedByForce() {
+	reason := p.reason
+	if reason == errTerminated && !p.child.EndedByTerminate() {
+		reason = nil
+	}
+	if reason == nil || !p.child.EndedByForce() {
 		e.Limit = p.child.Limit()
 	}
 	e.Stderr = p.child.Stderr()
@@ -107,11 +111,11 @@ func (p *Process) exitError(failure error) error {
 	case p.last != nil && e.Code == exitFailed:
 		e.Err = p.last
 		e.Asked = p.last.asked && failure == nil
-	case p.reason == nil || known && !p.child.EndedByForce(): // its end is none of our doing
+	case reason == nil || known && !p.child.EndedByForce(): // its end is none of our doing
 	case p.last != nil:
-		e.Err = fmt.Errorf("%w, after its entrypoint had returned: %w", p.reason, &remoteError{copied: p.last.copied})
+		e.Err = fmt.Errorf("%w, after its entrypoint had returned: %w", reason, &remoteError{copied: p.last.copied})
 	default:
-		e.Err = p.reason
+		e.Err = reason
 	}
 	switch {
 	case e.Err == nil:

@@ -184,7 +184,12 @@ func TestKillAndTerminateAreToldApart(t *testing.T) {
 		text string
 	}{
 		"Kill":      {(*Process).Kill, syscall.SIGKILL, "killed by Kill"},
-		"Terminate": {(*Process).Terminate, syscall.SIGTERM, "was ended by signal 15 (terminated)"},
+		"Terminate": {(*Process).Terminate, syscall.SIGTERM, "was ended by signal 15 (terminated): terminated by Terminate"},
+		"both": {func(p *Process) error {
+			_ = p.KillCause(errors.New("too slow"))
+			_ = p.Terminate()
+			return nil
+		}, syscall.SIGKILL, "too slow"},
 	} {
 		r, w := stringPipe(t)
 		p := spawnIt(t, entryDeed, deedArgs{Do: "ignore ctx", Out: w}, nil)
@@ -194,6 +199,9 @@ func TestKillAndTerminateAreToldApart(t *testing.T) {
 		var e *ExitError
 		if !errors.As(err, &e) {
 			t.Fatalf("%s: %v", name, err)
+		}
+		if e.Err == nil {
+			t.Errorf("%s: the reason is missing", name)
 		}
 		code, _ := p.ExitCode()
 		if onWindows {

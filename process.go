@@ -177,12 +177,21 @@ func (p *Process) ExitCode() (code int, exited bool) {
 	return code, exited
 }
 
-// Terminate sends SIGTERM to the child. On Windows it ends the child with exit code 143. It doesn't wait. The error matches
-// os.ErrProcessDone if the child had ended.
+// Terminate sends SIGTERM to the child. On Windows it ends the child with exit code 143. It doesn't wait. The child's ExitError says
+// that it was Terminate, if that ended the child. The error matches os.ErrProcessDone if the child had ended.
 func (p *Process) Terminate() error {
 	p.mustBeSpawned()
+	p.child.Unreaped(func() {
+		if p.reason == nil { // another one is for more than this
+			p.reason = errTerminated
+		}
+	})
 	return p.child.Terminate()
 }
+
+// errTerminated is a reason that counts only for a child that ends by it at once: one that handles SIGTERM may live on, and die of
+// something else.
+var errTerminated = errors.New("terminated by Terminate")
 
 // Kill ends the child at once, and with it the other processes of its group. On Windows it ends the child and all its
 // descendants, with exit code 137. It doesn't wait. The error matches os.ErrProcessDone if the child had ended.
