@@ -38,8 +38,13 @@ type SpawnOptions struct {
 	Stdin io.Reader
 
 	// Stdout and Stderr are the child's standard output and error. nil: the parent's. An *os.File is given to the child; any
-	// other writer is called by a goroutine. If Stdout and Stderr are the same writer, one goroutine calls it, and it gets
-	// all output in the child's order.
+	// other writer is called by a goroutine. If Stdout and Stderr are the same writer, and can be compared with ==, one goroutine
+	// calls it, and it gets all output in the child's order. A writer that several children share must be safe for that; package
+	// supervisor and package pool see to it for their children.
+	//
+	// A process that the child has started may inherit them and hold them for longer than the child lives. Where they are no
+	// *os.File, Done and Wait then come up to 1.1 s after the child's end, and what that process writes later fails. Where they
+	// are, nobody waits for it.
 	//
 	// If a Write fails, the rest of the output is dropped, the child goes on, and Wait returns the error. When the child has
 	// ended, each Write may take a second; Wait returns an error if one takes longer. The end of what went through a Stderr
