@@ -141,6 +141,9 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 	_, twin := stringPipe(t)
 	_, closed := stringPipe(t)
 	test.Check(t, closed.Close())
+	gone, err := os.Open(os.DevNull)
+	test.Check(t, err)
+	test.Check(t, gone.Close())
 	conn, other := net.Pipe()
 	defer other.Close()
 	noFile := NewWriter[string](conn, nil)
@@ -179,8 +182,9 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 		"named":              {spawnWith(&SpawnOptions{Name: "worker 7", Env: withInit("exit 0")}, nil), ErrNotReady, "worker 7 (entrypoint cargo)"},
 		"unregistered codec": {spawnWith(nil, func(c *cargo) { c.Odd = unregistered }), nil, "RegisterCodec"},
 		"closed end":         {spawnWith(nil, func(c *cargo) { c.Odd = closed }), ErrClosed, "args.Odd"},
+		"closed file":        {spawnWith(nil, func(c *cargo) { c.File = gone }), nil, "args.File: "},
 		"zero end":           {spawnWith(nil, func(c *cargo) { c.Odd = &Writer[string]{} }), errZeroEnd, "args.Odd"},
-		"no file":            {spawnWith(nil, func(c *cargo) { c.Odd = noFile }), fd.ErrNoFile, ""},
+		"no file":            {spawnWith(nil, func(c *cargo) { c.Odd = noFile }), fd.ErrNoFile, "args.Odd: "},
 		"encoder panics": {func(ctx context.Context, c cargo) error {
 			c.Blocker = &marshalHook{func() { panic("encoder") }}
 			return panicOf(func() { _, _ = Spawn(ctx, entryCargo, c, nil) })

@@ -97,9 +97,9 @@ type SpawnOptions struct {
 // the operating system's, or, if the child ended, ErrNotReady, with an *ExitError.
 //
 // Every *Reader, *Writer, *Duplex and *os.File in args moves to the child. Once Spawn has returned nil, it is closed here,
-// and using an end gives ErrMoved. What a Reader had read and not delivered moves too. What a Writer had queued is sent
-// first. If a call is under way on one of the ends, Spawn returns ErrLocked. If Spawn fails, nothing has moved, and the
-// entrypoint has not run.
+// and using an end gives ErrMoved. One that stands in several places of args moves once. What a Reader had read and not
+// delivered moves too. What a Writer had queued is sent first. If a call is under way on one of the ends, Spawn returns
+// ErrLocked. If Spawn fails, nothing has moved, and the entrypoint has not run.
 //
 // An end over a stream that is no file can't move. Those over the connections of package net can, but not on Windows: there
 // the error matches errors.ErrUnsupported.
