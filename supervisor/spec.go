@@ -81,7 +81,7 @@ func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), 
 	case c.opts.Restart < Permanent || c.opts.Restart > Temporary:
 		err = fmt.Errorf("Restart is %v", c.opts.Restart)
 	case c.opts.Liveness < 0:
-		err = errors.New("Liveness is negative")
+		err = fmt.Errorf("Liveness is %v", c.opts.Liveness)
 	}
 	if err != nil {
 		c.err = fmt.Errorf("child %s: %w", cmp.Or(c.name, "without a name"), err)
