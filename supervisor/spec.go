@@ -79,9 +79,9 @@ func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), 
 	case args == nil:
 		err = errors.New("it has no function for its arguments")
 	case c.opts.Restart < Permanent || c.opts.Restart > Temporary:
-		err = fmt.Errorf("Restart is %v", c.opts.Restart)
+		err = fmt.Errorf("option Restart is %v", c.opts.Restart)
 	case c.opts.Liveness < 0:
-		err = fmt.Errorf("Liveness is %v", c.opts.Liveness)
+		err = fmt.Errorf("option Liveness is %v", c.opts.Liveness)
 	}
 	if err != nil {
 		c.err = fmt.Errorf("child %s: %w", cmp.Or(c.name, "without a name"), err)

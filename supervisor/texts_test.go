@@ -46,7 +46,7 @@ func TestAMistakeInAChildNamesIt(t *testing.T) {
 		{Child(new(gipc.Entrypoint[deedArgs]), args, named), "child web: it has no entrypoint: Register makes one"},
 		{Child(entryDeed, nil, nil), "child deed: it has no function for its arguments"},
 		{Child(entryDeed, nil, named), "child web: it has no function for its arguments"},
-		{Child(entryDeed, args, &ChildOptions{Liveness: -1}), "child deed: Liveness is -1ns"},
+		{Child(entryDeed, args, &ChildOptions{Liveness: -1}), "child deed: option Liveness is -1ns"},
 	} {
 		if err := s.Start(c.spec); err == nil || !strings.HasSuffix(err.Error(), c.want) {
 			t.Errorf("%v, want %s", err, c.want)
