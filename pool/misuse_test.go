@@ -5,6 +5,7 @@ import (
 	"iter"
 	"testing"
 
+	"github.com/go-gipc/gipc"
 	"github.com/go-gipc/gipc/internal/test"
 )
 
@@ -65,4 +66,17 @@ func TestZeroValuesPanic(t *testing.T) {
 		"zero Task": func() { _, _ = New(new(Task[deed, done]), nil) },
 		"Run":       func() { _, _ = Run(ctx, new(Task[deed, done]), deed{}, nil) },
 	})
+}
+
+type holdsAnEnd struct{ Rows []*gipc.Reader[int] }
+
+var takesAnEnd = Register("takes an end", func(context.Context, holdsAnEnd) (int, error) { return 0, nil })
+
+var returnsAnEnd = Register("returns an end", func(context.Context, int) (holdsAnEnd, error) { return holdsAnEnd{}, nil })
+
+func TestAnEndInATypeIsRefused(t *testing.T) {
+	_, err := New(takesAnEnd, nil)
+	test.Equal(t, as[*gipc.EncodeError](t, err).Type, "pool.holdsAnEnd")
+	_, err = New(returnsAnEnd, nil)
+	test.Equal(t, as[*gipc.EncodeError](t, err).Type, "pool.holdsAnEnd")
 }
