@@ -236,6 +236,9 @@ func typeName[T any]() string { return reflect.TypeFor[T]().String() }
 
 func nameOf[T any](kind string) string { return kind + "[" + typeName[T]() + "]" }
 
+// notMade stands behind the name of a zero end.
+const notMade = "(not made)"
+
 func describe(name string, stream any, closed error) string {
 	switch {
 	case closed == nil:

@@ -201,7 +201,7 @@ func explains(err error, plan, fate string) bool {
 	case "SIGKILL":
 		return exit.Signal == syscall.SIGKILL && said == ""
 	case "Terminate":
-		return exit.Signal == syscall.SIGTERM && said == ""
+		return exit.Signal == syscall.SIGTERM && strings.HasPrefix(said, "terminated by Terminate")
 	case "Stop", "cancel":
 		forced := exit.Signal == syscall.SIGTERM || exit.Signal == syscall.SIGKILL
 		return exit.Asked || forced && strings.HasPrefix(said, "it did not stop within")

@@ -18,9 +18,10 @@ import (
 	"github.com/go-gipc/gipc/internal/wire"
 )
 
-// Exit codes of a child that this package ends.
+// Exit codes of a child.
 const (
 	exitFailed   = 1  // the entrypoint returned an error
+	exitCrashed  = 2  // the runtime ended the program: a panic or a fatal error
 	exitNoParent = 70 // the parent is gone, or never was
 )
 
@@ -39,6 +40,7 @@ func init() {
 		os.Exit(exitNoParent)
 	}
 	if inherited != nil {
+		_ = inherited.ReportCrashes(false) // if it can't, it can't later, and the parent is told then
 		inheritance = newChildSide(inherited)
 		go inheritance.serve()
 	}
@@ -176,7 +178,7 @@ func (c *childSide) prepare(b beginning) (*call, *report) {
 	if !ok {
 		return nil, &report{Refused: refusedEntrypoint, Text: strings.Join(entrypointNames(), ", ")}
 	}
-	if err := c.proc.ReportCrashes(); err != nil {
+	if err := c.proc.ReportCrashes(true); err != nil {
 		return nil, &report{Refused: refusedArgs, Text: "crash reports: " + err.Error()}
 	}
 	if err := c.forwardLog(b.Log); err != nil {

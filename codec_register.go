@@ -153,11 +153,7 @@ func notRegistered(name string, of reflect.Type) error {
 // Of a user's own codec it knows nothing, and says nil.
 func checkCodec[T any](c Codec[T]) error {
 	t := reflect.TypeFor[T]()
-	name := builtinName(c)
-	if name != "" && codec.WithoutPointers(t) != t && reflect.PointerTo(codec.WithoutPointers(t)).Implements(movableType) {
-		return errInMessage // no Put could ever succeed
-	}
-	switch name {
+	switch builtinName(c) {
 	case nameCBOR:
 		return cborMessages.Check(t)
 	case nameJSON:

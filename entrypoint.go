@@ -12,7 +12,7 @@ import (
 	"github.com/go-gipc/gipc/internal/proc"
 )
 
-// Entrypoint is a function that Spawn can run in a child process. Register makes it.
+// Entrypoint is a function that Spawn can run in a child process. Register makes it; Spawn panics for the zero value.
 type Entrypoint[A any] struct{ name string }
 
 // Name returns the name that it was registered with.
@@ -30,7 +30,8 @@ var (
 )
 
 // Register names fn as an entrypoint for child processes. Call it when the program starts, in parent and child alike: in
-// a package-level variable or an init function, so that it has run when main calls Init.
+// a package-level variable or an init function, so that it has run when main calls Init. In main, ahead of Init, does as well.
+// Behind Init it comes too late: a child never gets there, and Spawn returns ErrUnknownEntrypoint.
 //
 //	var resize = gipc.Register("resize", func(ctx context.Context, args ResizeArgs) error { … })
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 )
 
@@ -33,6 +34,12 @@ func init() {
 		os.Exit(0)
 	case "panic":
 		panic("init failed")
+	case "crash unreported": // as before the init of package gipc
+		_ = debug.SetCrashOutput(nil, debug.CrashOptions{})
+		panic("init failed")
+	case "exit 2":
+		fmt.Fprintln(os.Stderr, "panic: no")
+		os.Exit(2)
 	case "print":
 		fmt.Println("init says hello")
 		fmt.Fprintln(os.Stderr, "init says hello there")

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-gipc/gipc/internal/proc"
 	"github.com/go-gipc/gipc/internal/remote"
 )
 
@@ -94,21 +95,27 @@ func (p *Process) exitError(failure error) error {
 	if known && e.Code == 0 && failure == nil {
 		return nil
 	}
-	if p.reason == nil || !p.child.EndedByForce() {
+	reason := p.reason
+	if reason == errTerminated && !p.child.EndedByTerminate() {
+		reason = nil
+	}
+	if reason == nil || !p.child.EndedByForce() {
 		e.Limit = p.child.Limit()
 	}
 	e.Stderr = p.child.Stderr()
 	switch {
 	case len(p.child.CrashReport()) > 0:
 		e.Panic, e.Stack = p.child.ExplainCrash()
+	case e.Code == exitCrashed && !p.heard: // perhaps in the init of a package that doesn't import this one, and came before it
+		e.Panic, e.Stack = proc.CrashInStderr(e.Stderr)
 	case p.last != nil && e.Code == exitFailed:
 		e.Err = p.last
 		e.Asked = p.last.asked && failure == nil
-	case p.reason == nil || known && !p.child.EndedByForce(): // its end is none of our doing
+	case reason == nil || known && !p.child.EndedByForce(): // its end is none of our doing
 	case p.last != nil:
-		e.Err = fmt.Errorf("%w, after its entrypoint had returned: %w", p.reason, &remoteError{copied: p.last.copied})
+		e.Err = fmt.Errorf("%w, after its entrypoint had returned: %w", reason, &remoteError{copied: p.last.copied})
 	default:
-		e.Err = p.reason
+		e.Err = reason
 	}
 	switch {
 	case e.Err == nil:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"syscall"
@@ -183,7 +184,12 @@ func TestKillAndTerminateAreToldApart(t *testing.T) {
 		text string
 	}{
 		"Kill":      {(*Process).Kill, syscall.SIGKILL, "killed by Kill"},
-		"Terminate": {(*Process).Terminate, syscall.SIGTERM, "was ended by signal 15 (terminated)"},
+		"Terminate": {(*Process).Terminate, syscall.SIGTERM, "was ended by signal 15 (terminated): terminated by Terminate"},
+		"both": {func(p *Process) error {
+			_ = p.KillCause(errors.New("too slow"))
+			_ = p.Terminate()
+			return nil
+		}, syscall.SIGKILL, "too slow"},
 	} {
 		r, w := stringPipe(t)
 		p := spawnIt(t, entryDeed, deedArgs{Do: "ignore ctx", Out: w}, nil)
@@ -193,6 +199,9 @@ func TestKillAndTerminateAreToldApart(t *testing.T) {
 		var e *ExitError
 		if !errors.As(err, &e) {
 			t.Fatalf("%s: %v", name, err)
+		}
+		if e.Err == nil {
+			t.Errorf("%s: the reason is missing", name)
 		}
 		code, _ := p.ExitCode()
 		if onWindows {
@@ -230,6 +239,34 @@ func TestKillIsNotBlamedForAnEndOfTheChildsOwn(t *testing.T) {
 			if own && (errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "kill") || strings.Contains(err.Error(), "stop")) {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+	}
+}
+
+// A panic in the init of a package is told as one in an entrypoint. If that package's init comes before gipc's, it is told by what
+// the child's stderr has, where the parent reads that.
+func TestPanicBeforeInitIsReported(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	test.Check(t, err)
+	defer null.Close()
+	for _, c := range []struct {
+		what   string
+		stderr io.Writer
+		want   string // ExitError.Panic
+	}{
+		{"panic", null, "init failed"},
+		{"panic", new(bytes.Buffer), "init failed"},
+		{"crash unreported", new(bytes.Buffer), "init failed"},
+		{"crash unreported", null, ""},
+		{"exit 2", new(bytes.Buffer), ""},
+	} {
+		_, err := Spawn(t.Context(), entryDeed, deedArgs{Do: "nothing"}, &SpawnOptions{Env: withInit(c.what), Stderr: c.stderr})
+		var e *ExitError
+		if !errors.As(err, &e) || !errors.Is(err, ErrNotReady) || e.Code != 2 || !strings.Contains(err.Error(), "main before gipc.Init") {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		if e.Panic != c.want || (c.want != "") != strings.Contains(string(e.Stack), "gipc.init") {
+			t.Errorf("%s: Panic is %q in\n%s", c.what, e.Panic, e.Stack)
 		}
 	}
 }

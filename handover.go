@@ -44,6 +44,12 @@ var movableType = reflect.TypeFor[movable]()
 type movedHalf struct {
 	half
 	codec string
+	path  string // in the arguments, where it occurs first
+}
+
+type movedFile struct {
+	*os.File
+	path string // likewise
 }
 
 type adoptedHalf struct {
@@ -79,7 +85,7 @@ const (
 // handover is what one Spawn moves. Ends and files that occur several times in the arguments move once.
 type handover struct {
 	moved  []movedHalf // begun
-	files  []*os.File
+	files  []movedFile
 	passed []passedEnd      // of the halves, then of the files
 	fds    []fd.Inheritable // the same
 	uses   []int            // for each occurrence in the arguments, in walk's order: which of passed
@@ -102,7 +108,7 @@ func beginHandover(ctx context.Context, args any) (*handover, error) {
 			if !seen {
 				i = len(h.files)
 				index[f] = i
-				h.files = append(h.files, f)
+				h.files = append(h.files, movedFile{f, path})
 			}
 			fileUses = append(fileUses, len(h.uses))
 			h.uses = append(h.uses, i)
@@ -120,6 +126,7 @@ func beginHandover(ctx context.Context, args any) (*handover, error) {
 					return fmt.Errorf("%s: %w", path, err)
 				}
 				index[m.half] = i
+				m.path = path
 				h.moved = append(h.moved, m)
 			}
 			h.uses = append(h.uses, i)
@@ -144,7 +151,7 @@ func (h *handover) open() error {
 	for _, m := range h.moved {
 		fds, shared, err := duplicates(m.Stream())
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", m.path, err)
 		}
 		h.fds = append(h.fds, fds...)
 		kind := passedReader
@@ -154,9 +161,9 @@ func (h *handover) open() error {
 		h.passed = append(h.passed, passedEnd{Kind: kind, Codec: m.codec, State: m.State(), Shared: shared})
 	}
 	for _, f := range h.files {
-		dup, err := fd.DuplicateFile(f)
+		dup, err := fd.DuplicateFile(f.File)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", f.path, err)
 		}
 		h.fds = append(h.fds, dup)
 		h.passed = append(h.passed, passedEnd{Kind: passedFile, Name: f.Name()})
@@ -294,7 +301,7 @@ var (
 	errMixedUp = errors.New("the arguments do not match the ends that were handed over: a type's own encoding, or a field hidden by another of the same name, leaves an end out")
 )
 
-var errInMessage = errors.New("a channel end can't travel inside a message: hand it over in the arguments of Spawn")
+var errInMessage = errors.New(ends.InMessage)
 
 // encodeEnd is MarshalCBOR of all ends: a placeholder in the arguments of Spawn, an error anywhere else.
 func encodeEnd(m movable) ([]byte, error) {

@@ -141,6 +141,9 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 	_, twin := stringPipe(t)
 	_, closed := stringPipe(t)
 	test.Check(t, closed.Close())
+	gone, err := os.Open(os.DevNull)
+	test.Check(t, err)
+	test.Check(t, gone.Close())
 	conn, other := net.Pipe()
 	defer other.Close()
 	noFile := NewWriter[string](conn, nil)
@@ -163,7 +166,7 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 		"spinning init":      {spawnWith(&SpawnOptions{Env: withInit("spin"), StartTimeout: 20 * time.Millisecond}, nil), ErrNotReady, "within 20ms"},
 		"init exits":         {spawnWith(&SpawnOptions{Env: withInit("exit 9"), Stderr: new(strings.Builder)}, nil), ErrNotReady, "exited with code 9; its last words: no configuration"},
 		"init exits with 0":  {spawnWith(&SpawnOptions{Env: withInit("exit 0")}, nil), ErrNotReady, "exited with code 0"},
-		"init panics":        {spawnWith(&SpawnOptions{Env: withInit("panic"), Stderr: new(strings.Builder)}, nil), ErrNotReady, "exited with code 2"},
+		"init panics":        {spawnWith(&SpawnOptions{Env: withInit("panic"), Stderr: new(strings.Builder)}, nil), ErrNotReady, "crashed: init failed"},
 		"args don't decode":  {spawnWith(nil, func(c *cargo) { c.Picky = &picky{} }), ErrNotReady, "too picky"},
 		"args don't encode":  {spawnWith(nil, func(c *cargo) { c.Any = func() {} }), nil, "cbor"},
 		"shadowed field":     {spawnWith(nil, func(c *cargo) { c.Base = shadowed{shadowedBase{open}, twin} }), ErrNotReady, "hidden by another of the same name"},
@@ -179,8 +182,9 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 		"named":              {spawnWith(&SpawnOptions{Name: "worker 7", Env: withInit("exit 0")}, nil), ErrNotReady, "worker 7 (entrypoint cargo)"},
 		"unregistered codec": {spawnWith(nil, func(c *cargo) { c.Odd = unregistered }), nil, "RegisterCodec"},
 		"closed end":         {spawnWith(nil, func(c *cargo) { c.Odd = closed }), ErrClosed, "args.Odd"},
+		"closed file":        {spawnWith(nil, func(c *cargo) { c.File = gone }), nil, "args.File: "},
 		"zero end":           {spawnWith(nil, func(c *cargo) { c.Odd = &Writer[string]{} }), errZeroEnd, "args.Odd"},
-		"no file":            {spawnWith(nil, func(c *cargo) { c.Odd = noFile }), fd.ErrNoFile, ""},
+		"no file":            {spawnWith(nil, func(c *cargo) { c.Odd = noFile }), fd.ErrNoFile, "args.Odd: "},
 		"encoder panics": {func(ctx context.Context, c cargo) error {
 			c.Blocker = &marshalHook{func() { panic("encoder") }}
 			return panicOf(func() { _, _ = Spawn(ctx, entryCargo, c, nil) })

@@ -255,11 +255,7 @@ var entryFiles = Register("files", func(ctx context.Context, files []*os.File) e
 
 func TestHandleInMessageIsEncodeError(t *testing.T) {
 	ctx := test.Context(t)
-	type message struct {
-		R *Reader[int]
-		W *Writer[int]
-		D *Duplex[int, int]
-	}
+	type message struct{ End any }
 	r, w := pipeOf[int](t, nil)
 	d, movedD := duplexOf[int, int](t, nil, nil)
 	movedR, movedW := pipeOf[int](t, nil)
@@ -268,8 +264,8 @@ func TestHandleInMessageIsEncodeError(t *testing.T) {
 	for _, codec := range []Codec[message]{CBOR[message]{}, JSON[message]{}} {
 		in, out := pipeOf(t, &Options[message]{Codec: codec})
 		for name, m := range map[string]message{
-			"Reader": {R: r}, "Writer": {W: w}, "Duplex": {D: d},
-			"moved Reader": {R: movedR}, "moved Writer": {W: movedW}, "moved Duplex": {D: movedD},
+			"Reader": {r}, "Writer": {w}, "Duplex": {d},
+			"moved Reader": {movedR}, "moved Writer": {movedW}, "moved Duplex": {movedD},
 		} {
 			err := out.Put(ctx, m)
 			var encode *EncodeError

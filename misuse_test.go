@@ -22,7 +22,10 @@ func TestClosedWriterSaysSoWhateverItIsGiven(t *testing.T) {
 func TestMisuseThatOnlyAProgrammerCanCausePanicsInTheCall(t *testing.T) {
 	r, w := stringPipe(t)
 	var file *os.File
+	raw, _ := pipeOf(t, &Options[[]byte]{Codec: Raw{}})
 	var noCtx context.Context
+	const noContext = "gipc: a call got a nil Context"
+	p := spawnIt(t, entryDeed, deedArgs{Do: "await ctx"}, nil)
 	for name, c := range map[string]struct {
 		call func()
 		want string
@@ -36,6 +39,15 @@ func TestMisuseThatOnlyAProgrammerCanCausePanicsInTheCall(t *testing.T) {
 		"Reader.Chan without":   {func() { r.Chan(noCtx) }, "nil Context"},
 		"Writer.Chan without":   {func() { w.Chan(noCtx) }, "nil Context"},
 		"Spawn of nil":          {func() { _, _ = Spawn[int](t.Context(), nil, 1, nil) }, "the Entrypoint is nil"},
+		"Spawn of zero":         {func() { _, _ = Spawn(t.Context(), new(Entrypoint[int]), 1, nil) }, "an Entrypoint is made by Register"},
+		"Spawn without a ctx":   {func() { _, _ = Spawn(noCtx, entryDeed, deedArgs{}, nil) }, noContext},
+		"Wait without a ctx":    {func() { _ = p.Wait(noCtx) }, noContext},
+		"Stop without a ctx":    {func() { _ = p.Stop(noCtx) }, noContext},
+		"Ping without a ctx":    {func() { _ = p.Ping(noCtx) }, noContext},
+		"WaitReady without":     {func() { _ = p.WaitReady(noCtx) }, noContext},
+		"Ready without a ctx":   {func() { _ = Ready(noCtx) }, noContext},
+		"GetInto of nil":        {func() { _ = r.GetInto(t.Context(), nil) }, "gipc: GetInto got a nil pointer"},
+		"GetInto of nil, raw":   {func() { _ = raw.GetInto(t.Context(), nil) }, "gipc: GetInto got a nil pointer"},
 	} {
 		func() {
 			defer func() {
@@ -46,6 +58,8 @@ func TestMisuseThatOnlyAProgrammerCanCausePanicsInTheCall(t *testing.T) {
 			c.call()
 		}()
 	}
+	test.Equal(t, p.Alive(), true)
+	test.Check(t, p.Stop(t.Context()))
 	test.Check(t, r.TryClose())
 	test.Check(t, w.TryClose())
 }

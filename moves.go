@@ -12,7 +12,7 @@ func (r *Reader[T]) halves() ([]movedHalf, error) {
 	if r.in == nil {
 		return nil, errZeroEnd
 	}
-	return []movedHalf{{r.in, r.codec.Name()}}, codecTravels(r.codec)
+	return []movedHalf{{half: r.in, codec: r.codec.Name()}}, codecTravels(r.codec)
 }
 
 func (r *Reader[T]) adopt(halves []adoptedHalf) error {
@@ -43,7 +43,7 @@ func (w *Writer[T]) halves() ([]movedHalf, error) {
 	if w.out == nil {
 		return nil, errZeroEnd
 	}
-	return []movedHalf{{w.out, w.codec.Name()}}, codecTravels(w.codec)
+	return []movedHalf{{half: w.out, codec: w.codec.Name()}}, codecTravels(w.codec)
 }
 
 func (w *Writer[T]) adopt(halves []adoptedHalf) error {

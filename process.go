@@ -34,7 +34,7 @@ type Process struct {
 	told     chan struct{} // closed when begin has told the child all it has to
 	stopping sync.Once     // begins to stop the child
 	ready    chan report   // the child's first report
-	heard    bool          // it has come. Owned by readReports
+	heard    bool          // it has come. Owned by readReports, and read when the group has ended
 	done     chan struct{} // closed at the very end; then err is set
 	err      error
 	health   *health
@@ -115,6 +115,13 @@ func (p *Process) mustBeSpawned() {
 	}
 }
 
+// mustBeContext panics if ctx is nil, before the call has any effect.
+func mustBeContext(ctx context.Context) {
+	if ctx == nil {
+		panic("gipc: a call got a nil Context")
+	}
+}
+
 // PID returns the child's process id. After its end the number may belong to another process: use Signal, not the number.
 func (p *Process) PID() int {
 	p.mustBeSpawned()
@@ -146,6 +153,7 @@ func (p *Process) Done() <-chan struct{} {
 // wait, and all get the same answer.
 func (p *Process) Wait(ctx context.Context) error {
 	p.mustBeSpawned()
+	mustBeContext(ctx)
 	select {
 	case <-p.done:
 		return p.err
@@ -169,12 +177,21 @@ func (p *Process) ExitCode() (code int, exited bool) {
 	return code, exited
 }
 
-// Terminate sends SIGTERM to the child. On Windows it ends the child with exit code 143. It doesn't wait. The error matches
-// os.ErrProcessDone if the child had ended.
+// Terminate sends SIGTERM to the child. On Windows it ends the child with exit code 143. It doesn't wait. The child's ExitError says
+// that it was Terminate, if that ended the child. The error matches os.ErrProcessDone if the child had ended.
 func (p *Process) Terminate() error {
 	p.mustBeSpawned()
+	p.child.Unreaped(func() {
+		if p.reason == nil { // another one is for more than this
+			p.reason = errTerminated
+		}
+	})
 	return p.child.Terminate()
 }
+
+// errTerminated is a reason that counts only for a child that ends by it at once: one that handles SIGTERM may live on, and die of
+// something else.
+var errTerminated = errors.New("terminated by Terminate")
 
 // Kill ends the child at once, and with it the other processes of its group. On Windows it ends the child and all its
 // descendants, with exit code 137. It doesn't wait. The error matches os.ErrProcessDone if the child had ended.

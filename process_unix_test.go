@@ -112,3 +112,21 @@ func TestProcessIsNamed(t *testing.T) {
 		test.Equal(t, strings.TrimSuffix(string(comm), "\n"), want)
 	}
 }
+
+// Terminate is no reason for an end that came by something else.
+func TestTerminateIsNotBlamedForAnotherSignal(t *testing.T) {
+	ctx := test.Context(t)
+	for deed, signals := range map[string][]func(*Process) error{
+		"ignore SIGTERM": {(*Process).Terminate, func(p *Process) error { return p.Signal(syscall.SIGKILL) }},
+		"ignore ctx":     {func(p *Process) error { return p.Signal(syscall.SIGTERM) }},
+	} {
+		p := upChild(t, ctx, deed, nil)
+		for _, end := range signals {
+			test.Check(t, end(p))
+		}
+		var e *ExitError
+		if err := p.Wait(ctx); !errors.As(err, &e) || e.Signal == nil || e.Err != nil {
+			t.Errorf("%s: %v", deed, err)
+		}
+	}
+}

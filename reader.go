@@ -10,8 +10,8 @@ import (
 	"github.com/go-gipc/gipc/internal/wire"
 )
 
-// Reader is the receiving end of a channel of T. Pipe, NewDuplex and NewReader make them. Its methods may be called from
-// any number of goroutines at once.
+// Reader is the receiving end of a channel of T. Pipe, NewDuplex and NewReader make them; the methods of the zero value panic.
+// They may be called from any number of goroutines at once.
 type Reader[T any] struct {
 	in    *wire.Inbound
 	codec Codec[T]
@@ -54,10 +54,14 @@ func (r *Reader[T]) Get(ctx context.Context) (T, error) {
 // neither. The codecs of this package reuse the memory of *v where the message sets it: that of slices up to their length or
 // 64 KiB, whichever is more, and that of maps with [CBOR]. Raw reuses all of it. After an error *v may hold part of a message.
 func (r *Reader[T]) GetInto(ctx context.Context, v *T) error {
-	if r.raw {
-		return r.wrap(ctx, "get", r.in.NextInto(ctx, any(v).(*[]byte)))
+	in := r.made()
+	if v == nil {
+		panic("gipc: GetInto got a nil pointer")
 	}
-	payload, err := r.in.Next(ctx)
+	if r.raw {
+		return r.wrap(ctx, "get", in.NextInto(ctx, any(v).(*[]byte)))
+	}
+	payload, err := in.Next(ctx)
 	if err == nil {
 		err = r.decode(payload, v)
 	}
@@ -92,7 +96,7 @@ func staysUsable(err error) bool {
 // end ctx or close the Reader, because a goroutine waits for you.
 func (r *Reader[T]) Chan(ctx context.Context) (msgs <-chan T, errs <-chan error) {
 	out, why := make(chan T), make(chan error, 1)
-	offers, err := r.in.Offer(ctx)
+	offers, err := r.made().Offer(ctx)
 	if err != nil {
 		why <- r.wrap(ctx, "chan", err)
 		close(out)
@@ -137,22 +141,35 @@ func (r *Reader[T]) forward(ctx context.Context, offers *wire.Offers, out chan<-
 
 // Close closes the end. It wakes every blocked Get, which returns ErrClosed, and drops what they had not delivered. A
 // Put on the other side then fails with ErrPeerClosed. The second Close, and every call after the first, is ErrClosed.
-func (r *Reader[T]) Close() error { return r.wrap(context.Background(), "close", r.in.Close()) }
+func (r *Reader[T]) Close() error { return r.wrap(context.Background(), "close", r.made().Close()) }
 
 // TryClose is Close if no call is under way; otherwise it closes nothing and returns ErrLocked. It waits for
 // nothing but the stream's own Close.
 func (r *Reader[T]) TryClose() error {
-	return r.wrap(context.Background(), "close", r.in.TryClose())
+	return r.wrap(context.Background(), "close", r.made().TryClose())
 }
 
 // Stats returns counters. It doesn't block, and works on a closed end too.
 func (r *Reader[T]) Stats() Stats {
-	s := r.in.Stats()
+	s := r.made().Stats()
 	return Stats{Received: s.Messages, BytesReceived: s.Bytes, Reads: s.Reads, Calls: s.Calls, Wakeups: wakeups(r.in.Stream())}
 }
 
 // String names the end for messages and logs: its type, file descriptor and state.
-func (r *Reader[T]) String() string { return describe(nameOf[T]("Reader"), r.in.Stream(), r.in.Err()) }
+func (r *Reader[T]) String() string {
+	if r.in == nil {
+		return nameOf[T]("Reader") + notMade
+	}
+	return describe(nameOf[T]("Reader"), r.in.Stream(), r.in.Err())
+}
+
+// made returns the half under the end. It panics if that is the zero value.
+func (r *Reader[T]) made() *wire.Inbound {
+	if r.in == nil {
+		panic("gipc: a Reader is made by Pipe, NewDuplex or NewReader")
+	}
+	return r.in
+}
 
 func (r *Reader[T]) wrap(ctx context.Context, op string, err error) error {
 	return wrapError(ctx, op, r, err)

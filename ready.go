@@ -13,6 +13,7 @@ type entrypointKey struct{}
 // Supervisor waits for it where ChildOptions.WaitReady is set. Without that, Ready changes nothing. Ctx must be the one that
 // the entrypoint got, or be derived from it; otherwise the error matches ErrNotEntrypoint. Calling Ready again does no harm.
 func Ready(ctx context.Context) error {
+	mustBeContext(ctx)
 	c, ok := ctx.Value(entrypointKey{}).(*childSide)
 	err := ErrNotEntrypoint
 	if ok {
@@ -26,6 +27,7 @@ func Ready(ctx context.Context) error {
 // the child lives on.
 func (p *Process) WaitReady(ctx context.Context) error {
 	p.mustBeSpawned()
+	mustBeContext(ctx)
 	select {
 	case <-p.health.serving:
 		return nil
@@ -57,6 +59,7 @@ func (p *Process) WaitReady(ctx context.Context) error {
 // an error that matches os.ErrProcessDone if the child ended well. Calls at the same time share one question.
 func (p *Process) Ping(ctx context.Context) error {
 	p.mustBeSpawned()
+	mustBeContext(ctx)
 	number, answered := p.health.ask()
 	if number > 0 {
 		// It is asked for others, too, who may have more time. It blocks only where a hostile child has filled its pipe, until the

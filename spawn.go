@@ -38,8 +38,13 @@ type SpawnOptions struct {
 	Stdin io.Reader
 
 	// Stdout and Stderr are the child's standard output and error. nil: the parent's. An *os.File is given to the child; any
-	// other writer is called by a goroutine. If Stdout and Stderr are the same writer, one goroutine calls it, and it gets
-	// all output in the child's order.
+	// other writer is called by a goroutine. If Stdout and Stderr are the same writer, and can be compared with ==, one goroutine
+	// calls it, and it gets all output in the child's order. A writer that several children share must be safe for that; package
+	// supervisor and package pool see to it for their children.
+	//
+	// A process that the child has started may inherit them and hold them for longer than the child lives. Where they are no
+	// *os.File, Done and Wait then come up to 1.1 s after the child's end, and what that process writes later fails. Where they
+	// are, nobody waits for it.
 	//
 	// If a Write fails, the rest of the output is dropped, the child goes on, and Wait returns the error. When the child has
 	// ended, each Write may take a second; Wait returns an error if one takes longer. The end of what went through a Stderr
@@ -92,9 +97,9 @@ type SpawnOptions struct {
 // the operating system's, or, if the child ended, ErrNotReady, with an *ExitError.
 //
 // Every *Reader, *Writer, *Duplex and *os.File in args moves to the child. Once Spawn has returned nil, it is closed here,
-// and using an end gives ErrMoved. What a Reader had read and not delivered moves too. What a Writer had queued is sent
-// first. If a call is under way on one of the ends, Spawn returns ErrLocked. If Spawn fails, nothing has moved, and the
-// entrypoint has not run.
+// and using an end gives ErrMoved. One that stands in several places of args moves once. What a Reader had read and not
+// delivered moves too. What a Writer had queued is sent first. If a call is under way on one of the ends, Spawn returns
+// ErrLocked. If Spawn fails, nothing has moved, and the entrypoint has not run.
 //
 // An end over a stream that is no file can't move. Those over the connections of package net can, but not on Windows: there
 // the error matches errors.ErrUnsupported.
@@ -102,9 +107,13 @@ type SpawnOptions struct {
 // Ctx governs the child's life: when it ends, the child is stopped as by Stop. If this process is itself a child, the end of
 // its parent stops the new child, too. A child is reaped without Wait.
 func Spawn[A any](ctx context.Context, e *Entrypoint[A], args A, opts *SpawnOptions) (*Process, error) {
-	if e == nil {
+	switch {
+	case e == nil:
 		panic("gipc: Spawn: the Entrypoint is nil: Register makes one")
+	case e.name == "":
+		panic("gipc: an Entrypoint is made by Register")
 	}
+	mustBeContext(ctx)
 	s := starter{entrypoint: e.name}
 	if opts != nil {
 		s.opts = *opts
@@ -151,7 +160,8 @@ func (s *starter) start(ctx context.Context, args any) (_ *Process, err error) {
 		return nil, err
 	}
 	s.setDefaults()
-	startCtx, cancel := context.WithTimeoutCause(ctx, s.opts.StartTimeout, fmt.Errorf("%w within %v", ErrNotReady, s.opts.StartTimeout))
+	startCtx, cancel := context.WithTimeoutCause(ctx, s.opts.StartTimeout, fmt.Errorf(
+		"%w within %v (does an init function, or main before gipc.Init, block? Otherwise raise StartTimeout)", ErrNotReady, s.opts.StartTimeout))
 	defer cancel()
 
 	p, err := s.startMoving(ctx, startCtx, args)

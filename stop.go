@@ -19,6 +19,7 @@ import (
 // returns. In the unlikely case that even a kill doesn't end the child, it returns the ctx's error.
 func (p *Process) Stop(ctx context.Context) error {
 	p.mustBeSpawned()
+	mustBeContext(ctx)
 	p.beginStop(errAskedToStop)
 	select {
 	case <-p.done:

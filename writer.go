@@ -8,8 +8,8 @@ import (
 	"github.com/go-gipc/gipc/internal/wire"
 )
 
-// Writer is the sending end of a channel of T. Pipe, NewDuplex and NewWriter make them. Its methods may be called from any
-// number of goroutines at once.
+// Writer is the sending end of a channel of T. Pipe, NewDuplex and NewWriter make them; the methods of the zero value panic. They
+// may be called from any number of goroutines at once.
 type Writer[T any] struct {
 	out   *wire.Outbound
 	codec Codec[T]
@@ -41,15 +41,16 @@ func (w *Writer[T]) Put(ctx context.Context, v T) error {
 
 // put is Put. Fed says that a channel of Chan has taken v.
 func (w *Writer[T]) put(ctx context.Context, v T, fed bool) error {
-	if w.raw && !fed && w.out.TrySend(ctx, *any(&v).(*[]byte)) {
+	out := w.made()
+	if w.raw && !fed && out.TrySend(ctx, *any(&v).(*[]byte)) {
 		return nil
 	}
 	f := wire.NewFrame()
 	f.Fed = fed
 	err := w.encode(f, v)
 	if err == nil {
-		err = w.out.Send(ctx, f)
-	} else if ending := w.out.Ending(); ending != nil && !fed {
+		err = out.Send(ctx, f)
+	} else if ending := out.Ending(); ending != nil && !fed {
 		err = ending // a closed end says so, whatever it is given
 	}
 	f.Free()
@@ -60,7 +61,7 @@ func (w *Writer[T]) put(ctx context.Context, v T, fed bool) error {
 // message whose Put was cancelled, and what a Chan had taken whose ctx has ended. A Chan still in use is not waited for:
 // close it. When ctx ends, Flush returns, and the sending goes on.
 func (w *Writer[T]) Flush(ctx context.Context) error {
-	return w.wrap(ctx, "flush", w.out.Flush(ctx))
+	return w.wrap(ctx, "flush", w.made().Flush(ctx))
 }
 
 // Chan returns a native channel whose values are Put, for use in select. Close it when you are done. Then errs delivers nil,
@@ -68,7 +69,7 @@ func (w *Writer[T]) Flush(ctx context.Context) error {
 // nothing receives from the channel any more. So select on both. A value that the channel has taken is sent even if ctx ends.
 func (w *Writer[T]) Chan(ctx context.Context) (msgs chan<- T, errs <-chan error) {
 	in, why := make(chan T), make(chan error, 1)
-	stop, err := w.out.BeginFeed(ctx)
+	stop, err := w.made().BeginFeed(ctx)
 	if err != nil {
 		why <- w.wrap(ctx, "chan", err)
 		return in, why
@@ -111,22 +112,24 @@ func (w *Writer[T]) feed(ctx context.Context, in <-chan T, stop <-chan struct{})
 // The second Close, and every call after the first, is ErrClosed. An error that matches ErrPeerClosed says that queued
 // messages were lost.
 func (w *Writer[T]) Close() error {
-	return w.wrap(context.Background(), "close", w.out.Close(!unwinding()))
+	return w.wrap(context.Background(), "close", w.made().Close(!unwinding()))
 }
 
 // CloseNow closes the end at once. What is queued is dropped, and Puts under way return ErrClosed. The reader gets
 // io.ErrUnexpectedEOF, or, where the stream has no mark of its end, io.EOF if no Put was halfway.
-func (w *Writer[T]) CloseNow() error { return w.wrap(context.Background(), "close", w.out.CloseNow()) }
+func (w *Writer[T]) CloseNow() error {
+	return w.wrap(context.Background(), "close", w.made().CloseNow())
+}
 
 // TryClose is Close if no call is under way and nothing is queued; otherwise it closes nothing and returns ErrLocked. It
 // waits for nothing but the stream's own Close.
 func (w *Writer[T]) TryClose() error {
-	return w.wrap(context.Background(), "close", w.out.TryClose(!unwinding()))
+	return w.wrap(context.Background(), "close", w.made().TryClose(!unwinding()))
 }
 
 // Stats returns counters. It doesn't block, and works on a closed end too.
 func (w *Writer[T]) Stats() Stats {
-	s := w.out.Stats()
+	s := w.made().Stats()
 	return Stats{
 		Sent: s.Messages, BytesSent: s.Bytes, Writes: s.Writes, Queued: s.Queued, Calls: s.Calls, Wakeups: wakeups(w.out.Stream()),
 	}
@@ -134,7 +137,18 @@ func (w *Writer[T]) Stats() Stats {
 
 // String names the end for messages and logs: its type, file descriptor and state.
 func (w *Writer[T]) String() string {
+	if w.out == nil {
+		return nameOf[T]("Writer") + notMade
+	}
 	return describe(nameOf[T]("Writer"), w.out.Stream(), w.out.Err())
+}
+
+// made returns the half under the end. It panics if that is the zero value.
+func (w *Writer[T]) made() *wire.Outbound {
+	if w.out == nil {
+		panic("gipc: a Writer is made by Pipe, NewDuplex or NewWriter")
+	}
+	return w.out
 }
 
 func (w *Writer[T]) wrap(ctx context.Context, op string, err error) error {

@@ -33,3 +33,58 @@ func TestZeroProcessPanics(t *testing.T) {
 	}
 	test.Equal(t, p.String(), "a Process that Spawn did not make")
 }
+
+// So do ends that nobody has made.
+func TestZeroEndsPanic(t *testing.T) {
+	const reader, writer = "gipc: a Reader is made by Pipe, NewDuplex or NewReader", "gipc: a Writer is made by Pipe, NewDuplex or NewWriter"
+	const duplex = "gipc: a Duplex is made by NewDuplex"
+	r, w, d, ctx := &Reader[int]{}, &Writer[int]{}, &Duplex[int, int]{}, context.Background()
+	for want, calls := range map[string][]func(){
+		reader: {
+			func() { _, _ = r.Get(ctx) },
+			func() { _ = r.GetInto(ctx, new(int)) },
+			func() {
+				for range r.All(ctx) {
+				}
+			},
+			func() { r.Chan(ctx) },
+			func() { _ = r.Close() },
+			func() { _ = r.TryClose() },
+			func() { r.Stats() },
+		},
+		writer: {
+			func() { _ = w.Put(ctx, 1) },
+			func() { _ = w.Flush(ctx) },
+			func() { w.Chan(ctx) },
+			func() { _ = w.Close() },
+			func() { _ = w.CloseNow() },
+			func() { _ = w.TryClose() },
+			func() { w.Stats() },
+		},
+		duplex: {
+			func() { d.Reader() },
+			func() { d.Writer() },
+			func() { _, _ = d.Get(ctx) },
+			func() { _ = d.GetInto(ctx, new(int)) },
+			func() { d.All(ctx) },
+			func() { _ = d.Put(ctx, 1) },
+			func() { _ = d.Flush(ctx) },
+			func() { _ = d.CloseWrite() },
+			func() { _ = d.Close() },
+			func() { _ = d.CloseNow() },
+			func() { _ = d.TryClose() },
+			func() { d.Stats() },
+		},
+	} {
+		for _, call := range calls {
+			func() {
+				defer func() { test.Equal(t, recover(), any(want)) }()
+				call()
+			}()
+		}
+	}
+	test.Equal(t, r.String(), "Reader[int](not made)")
+	test.Equal(t, w.String(), "Writer[int](not made)")
+	test.Equal(t, d.String(), "Duplex[int, int](not made)")
+	CloseEnds([]any{r, w, d, &os.File{}}) // as a Supervisor does with arguments that Spawn refuses
+}

@@ -27,6 +27,7 @@ type Result[A, R any] struct {
 // goroutine of its own. If it panics or calls runtime.Goexit, that goes on in the loop's goroutine. A panic behind the loop's
 // end ends the program.
 func (p *Pool[A, R]) All(ctx context.Context, args iter.Seq[A]) iter.Seq2[R, error] {
+	p.checkLoop(ctx, args)
 	return func(yield func(R, error) bool) {
 		p.startLoop(ctx, args, true).run(func(_ A, value R, err error) bool { return yield(value, err) })
 	}
@@ -34,6 +35,7 @@ func (p *Pool[A, R]) All(ctx context.Context, args iter.Seq[A]) iter.Seq2[R, err
 
 // Unordered is All, but yields results as they come, each with its argument.
 func (p *Pool[A, R]) Unordered(ctx context.Context, args iter.Seq[A]) iter.Seq[Result[A, R]] {
+	p.checkLoop(ctx, args)
 	return func(yield func(Result[A, R]) bool) {
 		p.startLoop(ctx, args, false).run(func(arg A, value R, err error) bool { return yield(Result[A, R]{arg, value, err}) })
 	}

@@ -177,9 +177,9 @@ func parseFailure(body []byte) (taskErr, err error) {
 	}
 	switch f.About {
 	case aboutDecoding:
-		return &gipc.DecodeError{Type: f.Type, Codec: f.Codec, Size: f.Size, Err: remote}, nil
+		return fmt.Errorf("argument: %w", &gipc.DecodeError{Type: f.Type, Codec: f.Codec, Size: f.Size, Err: remote}), nil
 	case aboutEncoding:
-		return &gipc.EncodeError{Type: f.Type, Codec: f.Codec, Err: remote}, nil
+		return fmt.Errorf("result: %w", &gipc.EncodeError{Type: f.Type, Codec: f.Codec, Err: remote}), nil
 	case aboutSize:
 		return tooLarge("result", "MaxResult", f.Size, f.Limit), nil
 	}

@@ -67,8 +67,8 @@ func New[A, R any](t *Task[A, R], opts *Options) (*Pool[A, R], error) {
 }
 
 func newPool[A, R any](t *Task[A, R], opts *Options, once bool) (*Pool[A, R], error) {
-	if t == nil {
-		panic("gipc/pool: New got no Task")
+	if t == nil || t.entry == nil {
+		panic("gipc/pool: New got no Task: Register makes one")
 	}
 	var o Options
 	if opts != nil {
@@ -104,7 +104,10 @@ func newPool[A, R any](t *Task[A, R], opts *Options, once bool) (*Pool[A, R], er
 }
 
 // Task returns the pool's task.
-func (p *Pool[A, R]) Task() *Task[A, R] { return p.task }
+func (p *Pool[A, R]) Task() *Task[A, R] {
+	p.mustBeMade()
+	return p.task
+}
 
 // Do runs the task with arg in a worker and returns its result. It waits while all workers have enough to do. It returns
 // promptly when ctx ends: a task that waits then never runs, and the ctx of one that runs ends too. Options.Grace later its
@@ -112,6 +115,7 @@ func (p *Pool[A, R]) Task() *Task[A, R] { return p.task }
 //
 // The errors are listed in the package's documentation.
 func (p *Pool[A, R]) Do(ctx context.Context, arg A) (R, error) {
+	p.check(ctx)
 	t := p.begin(ctx, arg, false)
 	t.run(ctx, p.core)
 	return p.end(t)
@@ -128,15 +132,12 @@ type tasked struct {
 // begin encodes the argument, on its caller's goroutine, and puts the task into the queue. A patient one waits until there is
 // room for it.
 func (p *Pool[A, R]) begin(ctx context.Context, arg A, patient bool) *tasked {
-	if ctx == nil {
-		panic("gipc/pool: a call got a nil Context")
-	}
 	t := &tasked{call: call{message: takeBuffer(), wake: make(chan struct{}, 1)}}
 	c := &t.call
 	*c.message = append((*c.message)[:0], make([]byte, taskHeadSize)...)
 	b, err := encode(p.task.arg, *c.message, arg)
 	if err != nil {
-		t.err = err
+		t.err = fmt.Errorf("argument: %w", err)
 		return t
 	}
 	*c.message = b
@@ -178,7 +179,7 @@ func (p *Pool[A, R]) end(t *tasked) (result R, err error) {
 	}
 	if err := decode(p.task.result, t.answer.body, &result); err != nil {
 		var zero R
-		return zero, &TaskError{Task: p.task.name, Err: err}
+		return zero, &TaskError{Task: p.task.name, Err: fmt.Errorf("result: %w", err)}
 	}
 	return result, nil
 }
@@ -198,6 +199,7 @@ func (p *Pool[A, R]) explain(err error) error {
 // be started is not tried again. When ctx ends, Run returns at once; the process then ends within its grace, which is
 // opts.Grace, or 1 s.
 func Run[A, R any](ctx context.Context, t *Task[A, R], arg A, opts *gipc.SpawnOptions) (R, error) {
+	mustBeContext(ctx)
 	o := Options{Max: 1, Min: -1, Spawn: opts} // the process starts with the task
 	if opts != nil {
 		o.Grace = opts.Grace
@@ -229,6 +231,7 @@ func closeUntil[A, R any](ctx context.Context, p *Pool[A, R]) error {
 // WaitReady waits until Options.Min workers can take tasks. It returns a *StartError if they can't be started, and the ctx's
 // error when ctx ends.
 func (p *Pool[A, R]) WaitReady(ctx context.Context) error {
+	p.check(ctx)
 	c := p.core
 	c.mu.Lock()
 	err := c.waitOpen(ctx, func() bool { return c.state == open && c.n[phaseTaking] >= c.opts.Min })
@@ -241,6 +244,7 @@ func (p *Pool[A, R]) WaitReady(ctx context.Context) error {
 // Drain makes the pool take no more tasks, waits until those that it has have ended, and ends the workers. When ctx ends, Drain
 // returns its error, and the pool goes on draining. Close cuts it short.
 func (p *Pool[A, R]) Drain(ctx context.Context) error {
+	p.check(ctx)
 	c := p.core
 	c.mu.Lock()
 	c.state = max(c.state, draining)
@@ -269,6 +273,7 @@ const killTime = 4 * time.Second
 // returns when all processes have ended, each time that it is called. It doesn't wait for OnEvent, OnTask and Logger, so that
 // they may call it. If a kill has no effect within 4 s, Close returns an error that names the processes.
 func (p *Pool[A, R]) Close() error {
+	p.mustBeMade()
 	c := p.core
 	c.mu.Lock()
 	c.closeAll()
@@ -294,6 +299,7 @@ func (p *Pool[A, R]) Close() error {
 // task is refused or lost. Calls at the same time wait for each other. Replace returns a *StartError if a worker can't be
 // started, and the ctx's error when ctx ends. Those that were not replaced stay.
 func (p *Pool[A, R]) Replace(ctx context.Context) error {
+	p.check(ctx)
 	c := p.core
 	select {
 	case c.replace <- struct{}{}:
@@ -346,6 +352,7 @@ func (p *core) waitOpen(ctx context.Context, reached func() bool) error {
 
 // Stats returns counters. It may be called at any time.
 func (p *Pool[A, R]) Stats() Stats {
+	p.mustBeMade()
 	c := p.core
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -359,6 +366,7 @@ func (p *Pool[A, R]) Stats() Stats {
 
 // Available returns how many tasks would start at once now: on workers that are there, or that would be started for them.
 func (p *Pool[A, R]) Available() int {
+	p.mustBeMade()
 	c := p.core
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -379,5 +387,8 @@ func (p *Pool[A, R]) Available() int {
 
 // String names the pool for messages and logs.
 func (p *Pool[A, R]) String() string {
+	if p.core == nil {
+		return "a Pool that New did not make"
+	}
 	return fmt.Sprintf("pool of %s (pid %d)", p.task.name, os.Getpid())
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,16 +45,25 @@ func TestWhatCantBeEncodedOrDecoded(t *testing.T) {
 	test.Check(t, err)
 	test.Equal(t, got, 2)
 
+	says := func(err error, what string) {
+		t.Helper()
+		if want := "gipc/pool: task increment: " + what; !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 	_, err = p.Do(ctx, 13) // the argument can't be encoded
+	says(err, "argument: encode int")
 	test.Equal(t, as[*gipc.EncodeError](t, err).Codec, "picky")
 	var failed *TaskError
 	test.Equal(t, errors.As(err, &failed), false)
 
 	_, err = p.Do(ctx, 14) // can't be decoded there
+	says(err, "argument: decode 2 bytes")
 	as[*TaskError](t, err)
 	test.Equal(t, as[*gipc.DecodeError](t, err).Err.Error(), "unreadable")
 
 	_, err = p.Do(ctx, 12) // the result can't be encoded
+	says(err, "result: encode int")
 	as[*TaskError](t, err)
 	test.Equal(t, as[*gipc.EncodeError](t, err).Err.Error(), "unlucky")
 
@@ -61,6 +71,7 @@ func TestWhatCantBeEncodedOrDecoded(t *testing.T) {
 	test.Check(t, err)
 	defer func() { test.Check(t, p2.Close()) }()
 	_, err = p2.Do(ctx, 13) // the result can't be decoded here
+	says(err, "result: decode 2 bytes")
 	as[*TaskError](t, err)
 	test.Equal(t, as[*gipc.DecodeError](t, err).Type, "int")
 }

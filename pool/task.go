@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"fmt"
+	"iter"
 	"reflect"
 	"slices"
 	"sync"
@@ -10,8 +11,8 @@ import (
 	"github.com/go-gipc/gipc"
 )
 
-// Task is a function that the workers of a pool run. Register and RegisterWith make it. It may be used by any number of pools,
-// and from any number of goroutines at once.
+// Task is a function that the workers of a pool run. Register and RegisterWith make it; New panics for the zero value. It may be
+// used by any number of pools, and from any number of goroutines at once.
 type Task[A, R any] struct {
 	name   string
 	entry  *gipc.Entrypoint[workerArgs]
@@ -220,5 +221,30 @@ func (c *cleanups) run() {
 	c.mu.Unlock()
 	for _, f := range fns {
 		defer f() // the last one first, and each, even if another one panics
+	}
+}
+
+// check panics where a call can't be meant, before it has any effect.
+func (p *Pool[A, R]) check(ctx context.Context) {
+	p.mustBeMade()
+	mustBeContext(ctx)
+}
+
+func (p *Pool[A, R]) checkLoop(ctx context.Context, args iter.Seq[A]) {
+	p.check(ctx)
+	if args == nil {
+		panic("gipc/pool: a call got a nil iter.Seq")
+	}
+}
+
+func (p *Pool[A, R]) mustBeMade() {
+	if p.core == nil {
+		panic("gipc/pool: a Pool is made by New")
+	}
+}
+
+func mustBeContext(ctx context.Context) {
+	if ctx == nil {
+		panic("gipc/pool: a call got a nil Context")
 	}
 }

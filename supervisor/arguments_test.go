@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -142,6 +143,34 @@ func TestSupervisorClosesTheEndsOfArgumentsThatFailed(t *testing.T) {
 	}, nil)))
 	test.Is(t, s.Wait(), why)
 	if _, err := peer.Get(ctx); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the other end of what was not handed over: %v", err)
+	}
+	test.Check(t, peer.Close())
+}
+
+// A Goexit in args, as by the Fatal of a test, is a failure of the child, and nobody waits for it for ever.
+func TestGoexitInArgsIsAFailureOfTheChild(t *testing.T) {
+	test.Bounded(t)
+	s, log := superviseIt(t, Options{MaxRestarts: 1, Backoff: Backoff{Min: 1, Max: 1}})
+	test.Check(t, s.Start(Child(entryDeed, func(context.Context) (deedArgs, error) {
+		runtime.Goexit()
+		return deedArgs{}, nil
+	}, nil)))
+	if err := s.Wait(); err == nil || !strings.HasSuffix(err.Error(), "start of child deed: args (or Spawn.Command) called runtime.Goexit") {
+		t.Errorf("Wait is %v", err)
+	}
+	test.Equal(t, log.count(EventStarting), 2)
+
+	s, _ = superviseIt(t, Options{MaxRestarts: -1})
+	var peer *gipc.Reader[string]
+	leave := &gipc.SpawnOptions{Command: func(*exec.Cmd) { runtime.Goexit() }}
+	test.Check(t, s.Start(Child(entryDeed, func(context.Context) (deedArgs, error) {
+		r, w, err := gipc.Pipe[string](nil)
+		peer = r
+		return deedArgs{Out: w}, err
+	}, &ChildOptions{Spawn: leave})))
+	test.Is(t, s.Wait(), errGoexit)
+	if _, err := peer.Get(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("the other end of what was not handed over: %v", err)
 	}
 	test.Check(t, peer.Close())

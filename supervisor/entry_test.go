@@ -53,6 +53,12 @@ var deeds = map[string]func(ctx context.Context, a deedArgs) error{
 		fmt.Fprint(os.Stderr, a.Text)
 		select {}
 	},
+	"stdout, stderr and exit": func(_ context.Context, a deedArgs) error {
+		fmt.Fprint(os.Stdout, a.Text)
+		fmt.Fprint(os.Stderr, a.Text)
+		os.Exit(a.N)
+		return nil
+	},
 	"ready when told": func(ctx context.Context, a deedArgs) error {
 		if _, err := a.In.Get(ctx); err != nil {
 			return err

@@ -28,9 +28,9 @@ var shouter = gipc.Register("guide shouter", func(ctx context.Context, parent *g
 
 var words, shouts = make(chan string), make(chan string)
 
-// serve passes words to one life of a worker, until that life ends.
+// serve passes words to one life of a worker, until that is asked to stop, or has ended.
 func serve(ctx context.Context, worker *gipc.Duplex[string, string]) {
-	defer worker.Close() // a life that is over leaves no descriptors behind
+	defer worker.Close() // the worker, if it still reads, sees a proper end; and no descriptors are left behind
 	for {
 		select {
 		case <-ctx.Done():
@@ -53,7 +53,7 @@ func exchange(ctx context.Context, worker *gipc.Duplex[string, string], word str
 	return worker.Get(ctx)
 }
 
-// begin makes the channels for one life of a worker. Its ctx ends when that life does.
+// begin makes the channels for one life of a worker. Its ctx ends when the child is asked to stop, and when it has ended.
 func begin(ctx context.Context) (*gipc.Duplex[string, string], error) {
 	mine, theirs, err := gipc.NewDuplex[string, string](nil, nil)
 	if err != nil {

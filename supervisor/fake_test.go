@@ -150,7 +150,8 @@ func (s *fakes) spec(name string, p plan) ChildSpec {
 	if p.options.Spawn != nil {
 		spec.spawn = *p.options.Spawn
 	}
-	spec.start = func(ctx context.Context, name string) (incarnation, error) {
+	spec.start = func(ctx context.Context, o gipc.SpawnOptions) (incarnation, error) {
+		name := o.Name
 		s.mu.Lock()
 		n := s.starts[name]
 		s.starts[name]++

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-gipc/gipc"
 )
 
 func TestSupervisorLiveness(t *testing.T) {
@@ -19,8 +21,8 @@ func TestSupervisorLiveness(t *testing.T) {
 		}}
 		spec := f.spec("a", p)
 		start := spec.start
-		spec.start = func(ctx context.Context, name string) (incarnation, error) {
-			child, err := start(ctx, name)
+		spec.start = func(ctx context.Context, o gipc.SpawnOptions) (incarnation, error) {
+			child, err := start(ctx, o)
 			kid := child.(*fakeChild)
 			kid.asked = func() {
 				if answers++; answers <= 10 {

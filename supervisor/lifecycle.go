@@ -3,10 +3,12 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/internal/unwind"
 )
 
 // start begins an incarnation.
@@ -15,7 +17,7 @@ func (l *loop) start(c *child) {
 	c.state, c.cancel = ChildStarting, cancel
 	l.report(c, Event{Kind: EventStarting})
 	l.group.Go(func() error {
-		running, err := c.spec.start(ctx, c.name)
+		running, err := l.spawn(ctx, c)
 		if err != nil {
 			l.do(func() { l.exited(c, err) })
 			return nil
@@ -33,6 +35,21 @@ func (l *loop) start(c *child) {
 		l.do(func() { l.exited(c, err) })
 		return nil
 	})
+}
+
+var errGoexit = errors.New("args (or Spawn.Command) called runtime.Goexit")
+
+// spawn starts the process of an incarnation. The user's code that it calls may end the goroutine by runtime.Goexit, as the Fatal
+// of a test does. The loop has to hear of that, too.
+func (l *loop) spawn(ctx context.Context, c *child) (incarnation, error) {
+	defer func() {
+		if goexits, panics := unwind.Reason(); goexits && !panics {
+			l.do(func() { l.exited(c, fmt.Errorf("start of child %s: %w", c.name, errGoexit)) })
+		}
+	}()
+	o := c.spec.spawn
+	o.Name = c.name
+	return c.spec.start(ctx, o)
 }
 
 func (l *loop) spawned(c *child, running incarnation) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,6 +34,8 @@ type loop struct {
 	requests chan func()
 	ended    chan struct{} // closed at the end; then final is set
 	final    ChildList
+
+	incomparable sync.Mutex // held in the Write of writers that can't be compared
 
 	// The fields below belong to the goroutine of run.
 	reporter *reporter
@@ -186,6 +189,7 @@ func (l *loop) add(specs []ChildSpec) error {
 			name = fmt.Sprintf("%s#%d", spec.name, n)
 		}
 		taken[name] = true
+		l.serialize(&spec.spawn)
 		l.children = append(l.children, &child{spec: spec, name: name, policy: l.opts.policy(l.around.random)})
 	}
 	return nil

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,9 @@ type ChildOptions struct {
 	// Spawn are the options of the child's process. Several children may share them. If another child has Spawn.Name
 	// already, "#2" is appended to it, then "#3", and so on. If Spawn.Daemon is set, the Supervisor doesn't wait for the
 	// child to end, and stops it after the others.
+	//
+	// Spawn.Stdout and Spawn.Stderr, if they are no files, are written by one goroutine at a time, even if several children of
+	// one Supervisor have the same writer. Writers that == can't compare, such as functions, all wait for each other.
 	//
 	// Spawn.Stdin must be nil or an *os.File, unless Restart is Temporary. Another reader would lose input at a restart: the
 	// goroutine that copies it to one process may still be in Read when the next process starts. Start refuses it.
@@ -40,8 +44,8 @@ type ChildSpec struct {
 	name  string
 	opts  ChildOptions
 	spawn gipc.SpawnOptions
-	// start runs one incarnation, which ends when ctx does.
-	start func(ctx context.Context, name string) (incarnation, error)
+	// start runs one incarnation, with these options. It ends when ctx does.
+	start func(ctx context.Context, o gipc.SpawnOptions) (incarnation, error)
 	err   error // what is wrong with it
 }
 
@@ -51,7 +55,7 @@ type ChildSpec struct {
 // The ctx that args gets ends when this incarnation is asked to stop, and when it has ended. Context.Cause tells why. Pass the
 // ctx to the goroutines that args starts to serve the incarnation. Args should return soon after ctx has ended, because the
 // Supervisor can't stop while args runs. Calls for different children may run at the same time. A panic in args ends the
-// program.
+// program. A call of runtime.Goexit in args is a failure of the child.
 //
 // The ends and files in what args returns belong to the Supervisor, even if args returns an error beside them. They move to
 // the child. If the child can't be started they are closed, but for those in unexported fields. An error from args, and any
@@ -64,40 +68,41 @@ func Child[A any](e *gipc.Entrypoint[A], args func(context.Context) (A, error), 
 	if c.opts.Spawn != nil {
 		c.spawn = *c.opts.Spawn
 	}
-	switch {
-	case e == nil:
-		c.err = errors.New("child without an entrypoint")
-	case args == nil:
-		c.err = fmt.Errorf("child %s without a function for its arguments", e.Name())
-	case c.opts.Restart < Permanent || c.opts.Restart > Temporary:
-		c.err = fmt.Errorf("child %s: Restart is %v", e.Name(), c.opts.Restart)
-	case c.opts.Liveness < 0:
-		c.err = fmt.Errorf("child %s: Liveness is negative", e.Name())
-	default:
-		if err := c.checkSpawn(); err != nil {
-			c.err = fmt.Errorf("child %s: %w", e.Name(), err)
-		}
-	}
-	if c.err != nil {
-		return c
-	}
 	c.name = c.spawn.Name
-	if c.name == "" {
+	if c.name == "" && e != nil {
 		c.name = e.Name()
 	}
-	c.start = func(ctx context.Context, name string) (incarnation, error) {
-		a, err := args(ctx)
-		if err != nil {
-			gipc.CloseEnds(a)
-			return nil, fmt.Errorf("arguments of child %s: %w", name, err)
+	err := c.checkSpawn()
+	switch {
+	case e == nil || e.Name() == "":
+		err = errors.New("it has no entrypoint: Register makes one")
+	case args == nil:
+		err = errors.New("it has no function for its arguments")
+	case c.opts.Restart < Permanent || c.opts.Restart > Temporary:
+		err = fmt.Errorf("option Restart is %v", c.opts.Restart)
+	case c.opts.Liveness < 0:
+		err = fmt.Errorf("option Liveness is %v", c.opts.Liveness)
+	}
+	if err != nil {
+		c.err = fmt.Errorf("child %s: %w", cmp.Or(c.name, "without a name"), err)
+		return c
+	}
+	c.start = func(ctx context.Context, o gipc.SpawnOptions) (_ incarnation, err error) {
+		var a A
+		spawned := false
+		defer func() {
+			if !spawned {
+				gipc.CloseEnds(a)
+			}
+		}()
+		if a, err = args(ctx); err != nil {
+			return nil, fmt.Errorf("arguments of child %s: %w", o.Name, err)
 		}
-		o := c.spawn
-		o.Name = name
 		p, err := gipc.Spawn(ctx, e, a, &o)
 		if err != nil {
-			gipc.CloseEnds(a)
 			return nil, err
 		}
+		spawned = true
 		return p, nil
 	}
 	return c

@@ -79,6 +79,13 @@ func (s *Supervisor) do(f func()) bool {
 	return s.loop.do(f)
 }
 
+// mustBeContext panics if ctx is nil, before the call has any effect.
+func mustBeContext(ctx context.Context) {
+	if ctx == nil {
+		panic("gipc/supervisor: a call got a nil Context")
+	}
+}
+
 // New returns a Supervisor without children. It holds a goroutine until it ends: by Stop, by the end of ctx, when it gives
 // up on a child, or when Wait finds no child left.
 //
@@ -100,6 +107,7 @@ type surroundings struct {
 }
 
 func newSupervisor(ctx context.Context, opts *Options, around surroundings) *Supervisor {
+	mustBeContext(ctx)
 	var o Options
 	if opts != nil {
 		o = *opts
@@ -153,6 +161,7 @@ func (s *Supervisor) Start(specs ...ChildSpec) error {
 // Stop returns what Wait returns. If a child outlives even the kill, or a function for arguments doesn't return, Stop
 // returns the ctx's error with the names of those children. The Supervisor then goes on stopping.
 func (s *Supervisor) Stop(ctx context.Context) error {
+	mustBeContext(ctx)
 	s.do(func() { s.loop.end(errSupervisorStopped) })
 	select {
 	case <-s.done:

@@ -3,7 +3,7 @@ package ends
 import "reflect"
 
 // Close closes the ends in arguments that were not handed over, those too that can't be: the ones in interfaces. Files
-// there, such as os.Stderr in an io.Writer, are left alone.
+// there, such as os.Stderr in an io.Writer, are left alone, and so are ends that nobody has made.
 func (f *Finder) Close(args any) {
 	c := endCloser{Finder: f, seen: map[reference]bool{}}
 	c.value(reflect.ValueOf(args), false)
@@ -28,7 +28,7 @@ func (c *endCloser) value(v reflect.Value, inInterface bool) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if c.isEnd(v.Type()) {
-			if !v.IsNil() && !(inInterface && v.Type() == fileType) {
+			if !v.IsNil() && !v.Elem().IsZero() && !(inInterface && v.Type() == fileType) {
 				closeEnd(v.Interface())
 			}
 			return

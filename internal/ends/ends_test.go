@@ -66,7 +66,7 @@ func TestInMessageAndInArgs(t *testing.T) {
 		is  bool
 		why string
 	}
-	none, fine := answer{}, answer{true, ""}
+	none, fine, inMessage := answer{}, answer{true, ""}, answer{true, InMessage}
 	for _, c := range []struct {
 		typ               reflect.Type
 		inMessage, inArgs answer
@@ -76,15 +76,15 @@ func TestInMessageAndInArgs(t *testing.T) {
 		{reflect.TypeFor[any](), none, none},
 		{reflect.TypeFor[[]*Writer](), none, none}, // its elements are asked about
 		{reflect.TypeFor[struct{ W *Writer }](), none, none},
-		{reflect.TypeFor[*Writer](), fine, fine},
+		{reflect.TypeFor[*Writer](), inMessage, fine},
 		{reflect.TypeFor[**Writer](), none, none},
-		{reflect.TypeFor[*Reader[string]](), fine, fine},
-		{reflect.TypeFor[*duplex](), fine, fine},
-		{reflect.TypeFor[Writer](), answer{true, pointer + "ends.Writer"}, answer{true, pointer + "ends.Writer"}},
-		{reflect.TypeFor[Reader[string]](), answer{true, pointer + "ends.Reader[string]"}, answer{true, pointer + "ends.Reader[string]"}},
-		{reflect.TypeFor[embedsEnd](), answer{true, embeds}, answer{true, embeds}},
-		{reflect.TypeFor[*embedsEnd](), answer{true, embeds}, answer{true, embeds}},
-		{reflect.TypeFor[embedsValue](), answer{true, embeds}, answer{true, embeds}},
+		{reflect.TypeFor[*Reader[string]](), inMessage, fine},
+		{reflect.TypeFor[*duplex](), inMessage, fine},
+		{reflect.TypeFor[Writer](), inMessage, answer{true, pointer + "ends.Writer"}},
+		{reflect.TypeFor[Reader[string]](), inMessage, answer{true, pointer + "ends.Reader[string]"}},
+		{reflect.TypeFor[embedsEnd](), inMessage, answer{true, embeds}},
+		{reflect.TypeFor[*embedsEnd](), inMessage, answer{true, embeds}},
+		{reflect.TypeFor[embedsValue](), inMessage, answer{true, embeds}},
 		{reflect.TypeFor[os.File](), answer{true, handOver}, answer{true, pointer + "os.File"}},
 		{reflect.TypeFor[*os.File](), answer{true, handOver}, fine},
 		{reflect.TypeFor[**os.File](), answer{true, handOver}, answer{true, handOver}},

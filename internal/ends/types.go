@@ -14,6 +14,9 @@ var (
 	filerType  = reflect.TypeFor[interface{ File() (*os.File, error) }]()
 )
 
+// InMessage is why an end can't be in a message.
+const InMessage = "a channel end can't travel inside a message: hand it over in the arguments of Spawn"
+
 // Finder finds ends of the types that it was told, and files. It may be used by any number of goroutines at once.
 type Finder struct {
 	end     reflect.Type // the interface that ends implement
@@ -35,10 +38,12 @@ func (f *Finder) handle(t reflect.Type, inArgs bool) (is bool, why string) {
 	isEnd := reflect.PointerTo(t).Implements(f.end) || t.Implements(f.end)
 	target := codec.WithoutPointers(t)
 	switch {
+	case isEnd && !inArgs:
+		return true, InMessage
 	case isEnd && f.embedsEnd(target):
 		return true, "give the channel end that it embeds a field name"
 	case isEnd && t.Kind() == reflect.Pointer:
-		return true, "" // in a message its own marshaler refuses it, with what to do instead
+		return true, ""
 	case isEnd, inArgs && t == osFileType:
 		return true, "use a pointer, *" + t.String()
 	case inArgs && t.Kind() == reflect.Pointer && t.Elem() == osFileType:

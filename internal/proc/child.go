@@ -180,6 +180,12 @@ func (c *Child) Status() (code int, sig os.Signal, known bool) {
 	return code, sig, true
 }
 
+// EndedByTerminate says, after Exited, whether the child ended as Terminate ends it.
+func (c *Child) EndedByTerminate() bool {
+	code, _, known := c.Status()
+	return known && code == codeTerminated
+}
+
 // EndedByForce says, after Exited, whether the child ended as Terminate or Kill end it.
 func (c *Child) EndedByForce() bool {
 	code, _, known := c.Status()

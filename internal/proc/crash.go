@@ -93,6 +93,17 @@ func ExplainCrash(report, stderr []byte) (value string, stack []byte) {
 	return value, stack
 }
 
+// CrashInStderr returns the value and stack of a crash that the runtime has printed at the end of a child's stderr; empty if there
+// is none. It is for a child that crashed before it could ask for a report.
+func CrashInStderr(stderr []byte) (value string, stack []byte) {
+	text := append([]byte("\n"), stderr...)
+	at := max(bytes.LastIndex(text, []byte("\n"+panicMark)), bytes.LastIndex(text, []byte("\n"+fatalMark)))
+	if at < 0 || !bytes.Contains(text[at:], []byte(stackMark)) {
+		return "", nil
+	}
+	return parseCrash(stderr[at:])
+}
+
 // outOfMemory says whether the runtime ended the program because the system gave it no memory.
 func outOfMemory(report []byte) bool {
 	return thrownBy(report, wantingMemory...) || nilInRuntime(report)

@@ -87,6 +87,24 @@ type oddReader struct{ io.Reader }
 
 func (r *oddReader) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(7, len(p))]) }
 
+func TestCrashInStderr(t *testing.T) {
+	const stack = "goroutine 1 [running]:\nmain.init()\n\t/x.go:1\n"
+	for text, want := range map[string]string{
+		"panic: boom\n\n" + stack:                         "boom",
+		"noise\npanic: a\n\tpanic: b\n\n" + stack + "x\n": "a\npanic: b",
+		"panic: printed\npanic: boom\n\n" + stack:         "boom",
+		"fatal error: bad\n\n" + stack:                    "bad",
+		"panic: boom\n":                                   "",
+		"no panic: here\n\n" + stack:                      "",
+		"":                                                "",
+	} {
+		value, got := CrashInStderr([]byte(text))
+		if value != want || want != "" && !strings.HasPrefix(string(got), stack) {
+			t.Errorf("%q: %q, %q", text, value, got)
+		}
+	}
+}
+
 func TestExplainCrash(t *testing.T) {
 	const stack = "goroutine 7 [running]:\nmain.main()\n\t/x.go:1\n"
 	const others = "\ngoroutine 8 [select]:\nmain.other()\n"

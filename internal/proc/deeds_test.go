@@ -63,7 +63,7 @@ func beChild(in *Inherited, deed string) {
 		}
 		os.Exit(exitOrphan)
 	}()
-	must(in.ReportCrashes())
+	must(in.ReportCrashes(true))
 	do, arg, _ := strings.Cut(deed, " ")
 	deeds[do](c, arg)
 }

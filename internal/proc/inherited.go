@@ -3,6 +3,7 @@ package proc
 import (
 	"context"
 	"errors"
+	"os"
 	"runtime/debug"
 	"sync/atomic"
 
@@ -27,7 +28,7 @@ func Orphan() { orphan(ErrParentGone) }
 // Inherited is what a child got from Start.
 type Inherited struct {
 	Orders, Reports fd.End
-	crash           uintptr
+	crash           *os.File
 }
 
 // Inherit takes over what Start passed on. It returns nil if this process was not started so. Call it once.
@@ -37,7 +38,7 @@ func Inherit() (*Inherited, error) {
 		return nil, err
 	}
 	return &Inherited{
-		Orders: fd.OpenEnd(fds[ordersFD], true), Reports: fd.OpenEnd(fds[reportsFD], true), crash: fds[crashFD],
+		Orders: fd.OpenEnd(fds[ordersFD], true), Reports: fd.OpenEnd(fds[reportsFD], true), crash: fd.OpenFile(fds[crashFD], false),
 	}, nil
 }
 
@@ -49,9 +50,11 @@ func OpenLog(number uint64) (fd.End, error) {
 	return fd.OpenEnd(uintptr(number), true), nil
 }
 
-// ReportCrashes makes the Go runtime tell the parent of a crash.
-func (in *Inherited) ReportCrashes() error {
-	crash := fd.OpenFile(in.crash, false)
-	defer crash.Close() // the runtime has a duplicate
-	return debug.SetCrashOutput(crash, debug.CrashOptions{})
+// ReportCrashes makes the Go runtime tell the parent of a crash. Init functions of the program may undo that, so it is called
+// again behind them, for the last time.
+func (in *Inherited) ReportCrashes(last bool) error {
+	if last {
+		defer in.crash.Close() // the runtime has a duplicate
+	}
+	return debug.SetCrashOutput(in.crash, debug.CrashOptions{})
 }
