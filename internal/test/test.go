@@ -37,18 +37,18 @@ func Bounded(t testing.TB) {
 	t.Cleanup(func() { timer.Stop() })
 }
 
-// Eventually waits for what another goroutine is about to do.
+// Eventually waits for what another goroutine is about to do. It looks less often the longer that takes, because others need the
+// processor.
 func Eventually(t testing.TB, what string, happened func() bool) {
 	t.Helper()
-	limit := time.Now().Add(Patience / 2)
-	for tries := 0; !happened(); tries++ {
-		if time.Now().After(limit) {
+	for began := time.Now(); !happened(); {
+		switch waited := time.Since(began); {
+		case waited > Patience/2:
 			t.Fatalf("never: %s", what)
-		}
-		if tries < 1000 {
+		case waited < time.Millisecond:
 			runtime.Gosched()
-		} else { // it takes long: others need the processor
-			time.Sleep(100 * time.Microsecond)
+		default:
+			time.Sleep(min(waited/16, 10*time.Millisecond))
 		}
 	}
 }
