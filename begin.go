@@ -28,7 +28,7 @@ func (p *Process) awaitReady(ctx context.Context, first hello, args []byte) erro
 }
 
 // errEndedEarly says that a child ended by itself, or closed the control channel.
-var errEndedEarly = fmt.Errorf("%w (does an init function, or main before gipc.Init, exit or panic?)", ErrNotReady)
+var errEndedEarly = fmt.Errorf("%w (did an init function, main before gipc.Init, or the decoding of its arguments exit or panic?)", ErrNotReady)
 
 func (p *Process) begin(ctx context.Context, first hello, args []byte) error {
 	defer close(p.told)

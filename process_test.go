@@ -67,7 +67,7 @@ func TestWaitFromManyGoroutinesGivesAllTheSame(t *testing.T) {
 
 func TestStopAsksThenTerminatesThenKills(t *testing.T) {
 	ctx := test.Context(t)
-	grace := test.Patience / 75
+	grace := test.Patience / 30
 	within := func(d time.Duration) string { return "it did not stop within " + d.String() + " (asked to stop)" }
 	for do, want := range map[string]struct {
 		code  int

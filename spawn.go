@@ -39,8 +39,8 @@ type SpawnOptions struct {
 
 	// Stdout and Stderr are the child's standard output and error. nil: the parent's. An *os.File is given to the child; any
 	// other writer is called by a goroutine. If Stdout and Stderr are the same writer, and can be compared with ==, one goroutine
-	// calls it, and it gets all output in the child's order. A writer that several children share must be safe for that; package
-	// supervisor and package pool see to it for their children.
+	// calls it, and it gets all output in the child's order. A writer that several children share must be safe for that; a
+	// Supervisor and a Pool see to it for their own children.
 	//
 	// A process that the child has started may inherit them and hold them for longer than the child lives. Where they are no
 	// *os.File, Done and Wait then come up to 1.1 s after the child's end, and what that process writes later fails. Where they

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"runtime"
 	"sync"
+
+	"github.com/go-gipc/gipc/internal/unwind"
 )
 
 // All runs the task with each of args, and yields the results in the order of args. A task's error is yielded in its place, and
@@ -142,7 +144,9 @@ func (l *loop[A, R]) end() {
 	l.over = true
 	panicked, goexit := l.panicked, l.goexit
 	l.mu.Unlock()
+	_, panics := unwind.Reason()
 	switch {
+	case panics: // of the loop itself: that goes on
 	case panicked != nil:
 		panic(panicked)
 	case goexit:

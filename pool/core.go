@@ -286,11 +286,14 @@ func (p *core) send(ctx context.Context, c *call) error {
 
 // unsentBy ends a call, or puts it into the queue again, when send has failed.
 func (p *core) unsentBy(ctx, run context.Context, c *call, err error, info *TaskInfo) (answer, error) {
-	if run.Err() != nil { // if the channel is broken, too, whoever uses it next finds that out
+	if run.Err() != nil {
 		if errors.Is(err, gipc.ErrPartial) {
 			return p.leaveRunning(ctx, c)
 		}
 		p.mu.Lock()
+		if errors.Is(err, gipc.ErrPeerClosed) { // both at once
+			p.brokeOff(c.worker, err, time.Now())
+		}
 		p.release(c, time.Now())
 		p.unlock()
 		_, _, err := reasonOf(ctx)

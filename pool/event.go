@@ -115,7 +115,7 @@ type TaskInfo struct {
 	Err    error         // what Do returns
 }
 
-// Stats are counters of a Pool.
+// Stats are counters of a Pool. A worker that crashes while it finishes its last tasks counts in Lost and in Replaced.
 type Stats struct {
 	Workers  int    // processes, those that start and end included
 	Idle     int    // workers with nothing to do

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/go-gipc/gipc/internal/unwind"
 )
 
 // Result is what became of one argument of Unordered.
@@ -240,7 +242,9 @@ func (l *loop[A, R]) end() {
 	l.over = true
 	l.mu.Unlock()
 	l.note()
-	l.resume()
+	if _, panics := unwind.Reason(); !panics { // else the loop's own panic goes on
+		l.resume()
+	}
 }
 
 // note takes how args has ended, if it has.

@@ -208,24 +208,49 @@ func TestPanicOfArgsGoesOnInTheLoop(t *testing.T) {
 	t.Error("no panic")
 }
 
+// panicking yields three arguments, for which there is room, and panics.
+func panicking(yield func(deed) bool) {
+	deeds(3, echo)(yield)
+	panic("in args")
+}
+
 // The panic of args goes on whenever the loop sees it, also when it is left then.
 func TestPanicOfArgsGoesOnBehindABreak(t *testing.T) {
 	p := newTestPool(t, Options{Max: 2})
 	for range 20 {
-		ended := make(chan struct{})
-		args := func(yield func(deed) bool) {
-			defer close(ended)
-			deeds(3, echo)(yield) // there is room for four
-			panic("in args")
-		}
+		l := p.startLoop(test.Context(t), panicking, true)
 		test.Panics(t, func() {
 			n := 0
-			for range p.All(test.Context(t), args) {
-				<-ended
-				if n++; n == 3 {
-					break
-				}
-			}
+			l.run(func(deed, done, error) bool {
+				test.Eventually(t, "args has ended", func() bool { return l.ended != nil || len(l.args) == 1 })
+				n++
+				return n < 3
+			})
+		})
+	}
+}
+
+// A panic in the loop goes on, whatever args does.
+func TestPanicInTheLoopGoesOn(t *testing.T) {
+	p := newTestPool(t, Options{Max: 2})
+	for name, args := range map[string]iter.Seq[deed]{
+		"panic":  panicking,
+		"Goexit": func(yield func(deed) bool) { deeds(3, echo)(yield); runtime.Goexit() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got any
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				defer func() { got = recover() }()
+				l := p.startLoop(test.Context(t), args, true)
+				l.run(func(deed, done, error) bool {
+					test.Eventually(t, "args has ended", func() bool { return l.ended != nil || len(l.args) == 1 })
+					panic("in the loop")
+				})
+			}()
+			<-ended
+			test.Equal(t, got, any("in the loop"))
 		})
 	}
 }

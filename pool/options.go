@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/go-gipc/gipc"
+	"github.com/go-gipc/gipc/internal/output"
 	"github.com/go-gipc/gipc/internal/proc"
 )
 
@@ -138,7 +138,9 @@ func (o *Options) resolveSpawn() error {
 	setDefault(&spawn.Grace, o.Grace)
 	setDefault(&spawn.StartTimeout, defaultStartTimeout)
 	setDefault(&spawn.Logger, o.Logger)
-	spawn.Stdout, spawn.Stderr = shared(spawn.Stdout, spawn.Stderr)
+	spawn.Stdout = output.Lock(spawn.Stdout, nil, nil)
+	stdout := []io.Writer{spawn.Stdout}
+	spawn.Stderr = output.Lock(spawn.Stderr, stdout, stdout)
 	o.Spawn = &spawn
 	return nil
 }
@@ -148,37 +150,4 @@ func setDefault[T comparable](v *T, value T) {
 	if *v == zero {
 		*v = value
 	}
-}
-
-// shared returns writers for many processes at once. Writers that were the same stay so.
-func shared(stdout, stderr io.Writer) (io.Writer, io.Writer) {
-	if same(stdout, stderr) {
-		out := serialized(stdout)
-		return out, out
-	}
-	return serialized(stdout), serialized(stderr)
-}
-
-func same(a, b io.Writer) bool {
-	defer func() { _ = recover() }() // values that can't be compared
-	return a == b
-}
-
-func serialized(w io.Writer) io.Writer {
-	if _, isFile := w.(*os.File); w == nil || isFile {
-		return w
-	}
-	return &lockedWriter{w: w}
-}
-
-// lockedWriter is a writer for several goroutines.
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,8 +33,6 @@ type loop struct {
 	requests chan func()
 	ended    chan struct{} // closed at the end; then final is set
 	final    ChildList
-
-	incomparable sync.Mutex // held in the Write of writers that can't be compared
 
 	// The fields below belong to the goroutine of run.
 	reporter *reporter
@@ -189,7 +186,7 @@ func (l *loop) add(specs []ChildSpec) error {
 			name = fmt.Sprintf("%s#%d", spec.name, n)
 		}
 		taken[name] = true
-		l.serialize(&spec.spawn)
+		l.serialize(&spec)
 		l.children = append(l.children, &child{spec: spec, name: name, policy: l.opts.policy(l.around.random)})
 	}
 	return nil

@@ -39,13 +39,10 @@ func TestChildrenShareAWriter(t *testing.T) {
 			args := func(context.Context) (deedArgs, error) {
 				return deedArgs{Do: "stdout, stderr and exit", Text: "words"}, nil
 			}
-			both := Child(entryDeed, args, &ChildOptions{
-				Restart: Transient, Spawn: &gipc.SpawnOptions{Stdout: share(&w), Stderr: share(&w)},
-			})
-			one := Child(entryDeed, args, &ChildOptions{
-				Restart: Transient, Spawn: &gipc.SpawnOptions{Stdout: share(&w), Stderr: io.Discard},
-			})
-			test.Check(t, s.Start(both, one, both, one))
+			both := &gipc.SpawnOptions{Stdout: share(&w), Stderr: share(&w)}
+			child := func() ChildSpec { return Child(entryDeed, args, &ChildOptions{Restart: Transient, Spawn: both}) }
+			twice := child()
+			test.Check(t, s.Start(twice, twice, child()))
 			test.Check(t, s.Wait())
 			test.Equal(t, w.bytes, 6*len("words"))
 			test.Equal(t, w.crowded.Load(), false)

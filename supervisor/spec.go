@@ -21,7 +21,8 @@ type ChildOptions struct {
 	// child to end, and stops it after the others.
 	//
 	// Spawn.Stdout and Spawn.Stderr, if they are no files, are written by one goroutine at a time, even if several children of
-	// one Supervisor have the same writer. Writers that == can't compare, such as functions, all wait for each other.
+	// one Supervisor have the same writer. Writers that == can't compare, such as functions, wait for each other if they are in the
+	// same SpawnOptions.
 	//
 	// Spawn.Stdin must be nil or an *os.File, unless Restart is Temporary. Another reader would lose input at a restart: the
 	// goroutine that copies it to one process may still be in Read when the next process starts. Start refuses it.

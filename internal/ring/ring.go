@@ -143,6 +143,6 @@ func (c *consumer) fallAsleep() (sleep bool, err error) {
 	if err == nil && n == 0 {
 		return true, nil
 	}
-	c.asleep.Store(0)
+	c.asleep.Swap(0)
 	return false, err
 }

@@ -65,7 +65,7 @@ func (s *Source) sleep(ctx context.Context) error {
 	sleep, err := s.fallAsleep()
 	if sleep {
 		err = s.await(ctx)
-		s.asleep.Store(0)
+		s.asleep.Swap(0) // before closed is read: Close does it the other way round
 	}
 	if s.mem.closed.Load() {
 		s.asleep.Store(1) // as Close has said
