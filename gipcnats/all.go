@@ -6,8 +6,6 @@ import (
 	"iter"
 	"runtime"
 	"sync"
-
-	"github.com/go-gipc/gipc/internal/unwind"
 )
 
 // All runs the task with each of args, and yields the results in the order of args. A task's error is yielded in its place, and
@@ -101,8 +99,18 @@ func (l *loop[A, R]) start(arg A) {
 	}()
 }
 
-// run yields the results.
+// run yields the results. Then what args has panicked with goes on here, or its Goexit, unless yield has done either itself.
 func (l *loop[A, R]) run(yield func(R, error) bool) {
+	l.yieldAll(yield)
+	switch {
+	case l.panicked != nil:
+		panic(l.panicked)
+	case l.goexit:
+		runtime.Goexit()
+	}
+}
+
+func (l *loop[A, R]) yieldAll(yield func(R, error) bool) {
 	defer l.end()
 	for {
 		it, ok := l.next()
@@ -138,18 +146,9 @@ func (l *loop[A, R]) next() (*item[R], bool) {
 	}
 }
 
-// end is where the loop is left, by whatever way. If args has panicked by now, or called Goexit, that goes on here.
+// end is where the loop is left, by whatever way. What args does from here is nobody's business.
 func (l *loop[A, R]) end() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.over = true
-	panicked, goexit := l.panicked, l.goexit
-	l.mu.Unlock()
-	_, panics := unwind.Reason()
-	switch {
-	case panics: // of the loop itself: that goes on
-	case panicked != nil:
-		panic(panicked)
-	case goexit:
-		runtime.Goexit()
-	}
 }

@@ -1,6 +1,7 @@
 package gipcnats
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/go-gipc/gipc/internal/test"
@@ -28,4 +29,30 @@ func TestAllPassesOnAPanicWhenItIsLeft(t *testing.T) {
 			return false
 		})
 	})
+}
+
+// A panic in the loop goes on, also if args has called Goexit: that would end the goroutine without a word.
+func TestPanicInTheLoopGoesOn(t *testing.T) {
+	t.Parallel()
+	url := startServer(t).url()
+	serving(t, url, nil, nil)
+	l := newLoop(test.Context(t), clientOf(t, url, nil))
+	inBody, ended := make(chan struct{}), make(chan struct{})
+	go l.take(func(yield func(deed) bool) {
+		yield(deed{})
+		<-inBody
+		runtime.Goexit()
+	})
+	var got any
+	go func() {
+		defer close(ended)
+		defer func() { got = recover() }()
+		l.run(func(done, error) bool {
+			close(inBody)
+			<-l.items // closed when the Goexit was noticed
+			panic("in the loop")
+		})
+	}()
+	<-ended
+	test.Equal(t, got, any("in the loop"))
 }

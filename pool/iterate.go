@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-
-	"github.com/go-gipc/gipc/internal/unwind"
 )
 
 // Result is what became of one argument of Unordered.
@@ -87,8 +85,13 @@ func (p *Pool[A, R]) startLoop(ctx context.Context, args iter.Seq[A], ordered bo
 	return l
 }
 
-// run yields what becomes of the tasks.
+// run yields what becomes of the tasks. Then what ended args goes on here, unless yield has panicked or called Goexit itself.
 func (l *loop[A, R]) run(yield func(A, R, error) bool) {
+	l.yieldAll(yield)
+	l.resume()
+}
+
+func (l *loop[A, R]) yieldAll(yield func(A, R, error) bool) {
 	defer l.end()
 	last := func(err error) {
 		var arg A
@@ -234,17 +237,13 @@ func (l *loop[A, R]) resume() {
 	}
 }
 
-// end cancels what is under way. What args does from here is nobody's business, but if it has panicked by now, that goes on
-// here.
+// end cancels what is under way. What args does from here is nobody's business, but if it has panicked by now, run has to know.
 func (l *loop[A, R]) end() {
 	l.cancel()
 	l.mu.Lock()
 	l.over = true
 	l.mu.Unlock()
 	l.note()
-	if _, panics := unwind.Reason(); !panics { // else the loop's own panic goes on
-		l.resume()
-	}
 }
 
 // note takes how args has ended, if it has.
