@@ -69,7 +69,8 @@ func TestChildStartsWithDefaultDispositions(t *testing.T) {
 	r, w := stringPipe(t)
 	p := spawnIt(t, entryDeed, deedArgs{Do: "ignore signals", Text: "status", Out: w}, nil)
 	for _, sig := range ignoredSignals(t, get(t, ctx, r)) {
-		if sig != syscall.SIGPIPE {
+		libc := sig == 32 || sig == 33 // glibc's posix_spawn ignores them in what it starts, and qemu keeps them for itself
+		if sig != syscall.SIGPIPE && !(libc && test.UnderQEMU()) {
 			t.Errorf("the child ignores %v", sig)
 		}
 	}

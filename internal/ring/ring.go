@@ -87,7 +87,7 @@ func (p *producer) copyIn(b []byte) {
 //
 // The index is written before the flag is read, and a reader that goes to sleep does it the other way round. Go's atomics
 // are sequentially consistent, so that one of the two sees the other. Where that counts, a value is written by Swap: in a
-// program with the race detector, a Store into memory that isn't Go's may come behind a Load that follows it.
+// program with the race detector, and under qemu 7.2 as arm64, a Store into this memory may come behind a Load that follows it.
 func (p *producer) publish() (wake bool) {
 	releaseMemory()
 	p.written.Swap(p.put)
