@@ -46,14 +46,15 @@ func (w *watch) run() error {
 	defer cancel()
 
 	var late <-chan time.Time
-	reported := make(chan struct{})
+	isReady := make(chan struct{})
+	reported := isReady // nil once it doesn't matter any more
 	if w.wait > 0 {
 		timer := time.NewTimer(w.wait)
 		defer timer.Stop()
 		late = timer.C
 		helpers.Go(func() {
 			if w.child.WaitReady(ctx) == nil {
-				close(reported)
+				close(isReady)
 			}
 		})
 	}
@@ -72,14 +73,11 @@ func (w *watch) run() error {
 			w.ready()
 			reported, late = nil, nil
 		case <-late:
-			select {
-			case <-reported: // in time: this process stood still, and sees both at once
+			if w.readyNow(ctx) { // this process stood still, and sees both at once
 				w.ready()
-				reported, late = nil, nil
-				continue
-			case <-time.After(turn):
+			} else {
+				w.kill(fmt.Errorf("%w: it did not call Ready within %v", gipc.ErrNotReady, w.wait))
 			}
-			w.kill(fmt.Errorf("%w: it did not call Ready within %v", gipc.ErrNotReady, w.wait))
 			reported, late = nil, nil
 		case <-answers:
 			asked, missed = false, 0
@@ -99,6 +97,13 @@ func (w *watch) run() error {
 			}
 		}
 	}
+}
+
+// readyNow says whether the child has reported that it is ready, once what has come in is seen.
+func (w *watch) readyNow(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, turn)
+	defer cancel()
+	return w.child.WaitReady(ctx) == nil
 }
 
 // kill ignores the error: it says that the child has ended.
