@@ -261,6 +261,7 @@ var endings = map[string]func() error{
 	"panic error":     func() error { panic(errors.New("boom error")) },
 	"panic custom":    func() error { panic(customPanic{Why: "because", N: 7}) },
 	"panic goexit":    func() error { runtime.Goexit(); return nil },
+	"panic cut short": func() error { defer runtime.Goexit(); panic("boom") },
 	"panic leaving":   func() error { defer func() { panic("boom on the way out") }(); runtime.Goexit(); return nil },
 	"panic nil":       func() error { var m *deedArgs; m.N = 1; return nil },
 	"panic repeated":  func() error { defer func() { panic("second") }(); panic("first") },

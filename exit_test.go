@@ -53,6 +53,7 @@ func TestEveryEndIsToldApart(t *testing.T) {
 		"panic custom":    {code: 2, value: "customPanic", stack: "gipc.init"},
 		"panic nil":       {code: 2, value: "invalid memory address", stack: "gipc.init"},
 		"panic goexit":    {code: 1, err: "runtime.Goexit"},
+		"panic cut short": {code: 1, err: "runtime.Goexit"},
 		"panic leaving":   {code: 2, value: "boom on the way out", stack: "gipc.init"},
 		"panic repeated":  {code: 2, value: "first", stack: "gipc.init"},
 		"panic goroutine": {code: 2, value: "boom elsewhere", stack: "gipc.elsewhere"},

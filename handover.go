@@ -266,10 +266,14 @@ func adoptAll(args any, passed []passedEnd, uses []int, fds []uint64) ([]half, e
 	err := finder.Walk(reflect.ValueOf(args), func(v any, path string) error {
 		if f, ok := v.(*os.File); ok {
 			i, err := next()
-			if err == nil {
-				*f = *files[i]
+			if err != nil {
+				return err
 			}
-			return err
+			if files[i] == nil {
+				return errMixedUp
+			}
+			*f = *files[i]
+			return nil
 		}
 		m := v.(movable)
 		var mine []adoptedHalf

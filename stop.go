@@ -84,23 +84,21 @@ func (p *Process) stopFor(reason error) {
 // endsSoon waits for the end of a child that was killed, and of all that serves it. False says that not even the kill ended
 // it: it hangs in the kernel, or belongs to another user.
 func (p *Process) endsSoon() bool {
-	timer := time.NewTimer(endingTime)
-	defer timer.Stop()
-	select {
-	case <-p.done:
-		return true
-	case <-timer.C:
-		return false
-	}
+	return closedWithin(p.done, endingTime)
 }
 
-func (p *Process) exitsWithin(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-p.child.Exited():
-		return true
-	case <-timer.C:
-		return false
+func (p *Process) exitsWithin(d time.Duration) bool { return closedWithin(p.child.Exited(), d) }
+
+// closedWithin says whether c is closed within d. If this process stood still, it may see the end of d first.
+func closedWithin(c <-chan struct{}, d time.Duration) bool {
+	for _, patience := range [...]time.Duration{d, turn} {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case <-c:
+			return true
+		case <-timer.C:
+		}
 	}
+	return false
 }

@@ -68,6 +68,9 @@ func (w *watch) run() error {
 	for asked, missed := false, 0; ; {
 		select {
 		case <-w.child.Done():
+			if w.wait > 0 && reported != nil && w.child.WaitReady(ctx) == nil { // before its end
+				w.ready()
+			}
 			return w.child.Wait(ctx)
 		case <-reported:
 			w.ready()
@@ -91,7 +94,14 @@ func (w *watch) run() error {
 				})
 				continue
 			}
-			if missed++; missed == livenessTicks {
+			if missed++; missed < livenessTicks {
+				continue
+			}
+			select {
+			case <-answers: // this process stood still, and sees both at once
+				asked, missed = false, 0
+			case <-w.child.Done():
+			case <-time.After(turn):
 				w.kill(fmt.Errorf("%w for %v", errNoAnswer, w.liveness))
 				ticks = nil
 			}

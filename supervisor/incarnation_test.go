@@ -39,7 +39,7 @@ func TestSupervisorLiveness(t *testing.T) {
 		if !errors.Is(err, errNoAnswer) {
 			t.Errorf("Wait is %v", err)
 		}
-		if d := time.Since(silentSince); answers != 11 || d < 4*time.Second || d > 5*time.Second {
+		if d := time.Since(silentSince); answers != 11 || d < 4*time.Second || d > 5*time.Second+turn {
 			t.Errorf("killed after %v of silence and %d questions", d, answers)
 		}
 	})

@@ -39,6 +39,7 @@ type loop struct {
 	children []*child // in the order of their start
 	waited   bool     // somebody waits for the end of all children
 	stopping error    // why the supervisor ends; nil: it doesn't
+	byOuter  bool     // it ends because the caller's ctx has
 	failure  error    // the first that could not be mended
 	killed   error    // why what is left is killed; nil: it isn't
 	stubborn []error  // how the children ended that did not stop well
@@ -74,17 +75,23 @@ func (l *loop) run() error {
 		if l.stopping != nil && !slices.ContainsFunc(l.children, (*child).alive) {
 			return l.finish()
 		}
+		var f func()
 		select {
-		case f := <-l.requests:
-			f()
+		case f = <-l.requests:
 		case <-backoff.C:
-			l.endBackoffs()
+			f = l.endBackoffs
 		case <-over:
-			l.end(context.Cause(l.ctx))
 			over = nil
 		case <-orphaned:
-			l.end(proc.ErrParentGone)
 			orphaned = nil
+			f = func() { l.end(proc.ErrParentGone) }
+		}
+		if l.ctx.Err() != nil { // this comes first: what happens at the same moment is part of the end
+			l.byOuter = l.byOuter || l.stopping == nil && l.outer.Err() != nil
+			l.end(context.Cause(l.ctx))
+		}
+		if f != nil {
+			f()
 		}
 	}
 }
@@ -234,15 +241,14 @@ func (l *loop) result() error {
 	switch {
 	case l.failure != nil:
 		return l.failure
-	case l.stopping == errSupervisorStopped || l.stopping == errOthersEnded:
-		if len(l.stubborn) == 0 {
-			return nil
-		}
-		return failed("stop", errors.Join(l.stubborn...))
+	case l.byOuter:
+		return wrap(l.outer, "wait", l.outer.Err())
 	case l.stopping == proc.ErrParentGone:
 		return failed("wait", proc.ErrParentGone)
+	case len(l.stubborn) > 0:
+		return failed("stop", errors.Join(l.stubborn...))
 	}
-	return wrap(l.outer, "wait", l.outer.Err())
+	return nil
 }
 
 func (l *loop) report(c *child, e Event) {

@@ -159,7 +159,8 @@ func (s *Supervisor) Start(specs ...ChildSpec) error {
 // works at any time, also while children are being started or wait for a restart. It may be called any number of times.
 //
 // Stop returns what Wait returns. If a child outlives even the kill, or a function for arguments doesn't return, Stop
-// returns the ctx's error with the names of those children. The Supervisor then goes on stopping.
+// returns the ctx's error with the names of those children. The Supervisor then goes on stopping. So it does, without names, if
+// the children have ended, and OnEvent takes long for what it has not been told yet.
 func (s *Supervisor) Stop(ctx context.Context) error {
 	mustBeContext(ctx)
 	s.do(func() { s.loop.end(errSupervisorStopped) })
@@ -175,8 +176,11 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	case <-s.done:
 		return s.err
 	case <-timer.C:
-		return wrap(ctx, "stop", fmt.Errorf("%w; still there: %s", ctx.Err(), strings.Join(s.alive(), ", ")))
 	}
+	if names := s.alive(); len(names) > 0 {
+		return wrap(ctx, "stop", fmt.Errorf("%w; still there: %s", ctx.Err(), strings.Join(names, ", ")))
+	}
+	return wrap(ctx, "stop", fmt.Errorf("%w; all children have ended, but OnEvent or the Logger does not get on", ctx.Err()))
 }
 
 func (s *Supervisor) alive() (names []string) {

@@ -201,6 +201,25 @@ func TestSupervisorOrphaned(t *testing.T) {
 	})
 }
 
+// Whatever ended the ctx of New, Wait returns its error: also where that was another Supervisor, or the end of the parent.
+func TestSupervisorWhoseCtxEndsSaysSo(t *testing.T) {
+	for _, cause := range []error{errSupervisorStopped, errOthersEnded, proc.ErrParentGone} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakes()
+			ctx, end := context.WithCancelCause(t.Context())
+			s := newSupervisor(ctx, nil, surroundings{random: noRandom})
+			if err := s.Start(f.spec("a", plan{})); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			end(cause)
+			if err := s.Wait(); !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
+				t.Errorf("Wait is %v", err)
+			}
+		})
+	}
+}
+
 func TestSupervisorMisuse(t *testing.T) {
 	s := New(t.Context(), nil)
 	args := func(context.Context) (deedArgs, error) { return deedArgs{}, nil }

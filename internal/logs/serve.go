@@ -98,13 +98,17 @@ func (p *passing) wait() error {
 		return p.failure()
 	case <-p.from.Exited:
 	}
-	limit := time.NewTimer(afterEnd)
-	defer limit.Stop()
-	select {
-	case <-p.passed:
-	case <-limit.C:
-		p.queue.drop()
+	const steps = 20
+	ticker := time.NewTicker(afterEnd / steps) // if this process stands still, that costs the handler a step or two
+	defer ticker.Stop()
+	for range steps {
+		select {
+		case <-p.passed:
+			return p.failure()
+		case <-ticker.C:
+		}
 	}
+	p.queue.drop()
 	return p.failure()
 }
 

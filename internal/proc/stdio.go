@@ -148,18 +148,22 @@ func (f feed) awaitCopied(copied <-chan error, served context.Context) error {
 	case <-served.Done():
 	}
 	_ = f.from.SetReadDeadline(time.Now()) // fails only where copyOut has closed it
-	limit := time.NewTimer(DrainDelay)
-	defer limit.Stop()
-	for {
+	const steps = 10
+	ticker := time.NewTicker(DrainDelay / steps) // if this process stands still, that costs the writer a step or two
+	defer ticker.Stop()
+	for blocked := 0; blocked < steps; {
 		select {
 		case err := <-copied:
 			return err
 		case <-f.to.written:
-			limit.Reset(DrainDelay)
-		case <-limit.C:
-			return errWriterBlocks
+			blocked = 0
+		case <-ticker.C:
+			if f.to.writing.Load() { // else a Read is under way, which its deadline ends
+				blocked++
+			}
 		}
 	}
+	return errWriterBlocks
 }
 
 var errWriterBlocks = errors.New("the writer still blocks after the child's end")

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -139,6 +140,18 @@ func TestSlowWriterIsNotTakenForOneThatBlocks(t *testing.T) {
 }
 
 // A writer that is in its last call when the copying is cut off isn't called again for nothing.
+// Where everything is slow, a Read may return long after its deadline. That is no writer that blocks.
+func TestReadThatReturnsLateIsNoWriterThatBlocks(t *testing.T) {
+	r, w, err := fd.NewOutputPipe()
+	test.Check(t, err)
+	t.Cleanup(func() { _, _ = r.Close(), w.Close() })
+	served, end := context.WithCancel(context.Background())
+	end()
+	copied := make(chan error, 1)
+	time.AfterFunc(DrainDelay*5/4, func() { copied <- nil })
+	test.Check(t, feed{from: r, to: newTail(io.Discard)}.awaitCopied(copied, served))
+}
+
 func TestNoWriterGetsAnEmptyWrite(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	var c *life

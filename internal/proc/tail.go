@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // MaxTail is how much of a child's stderr is kept for its ExitError, in bytes.
@@ -13,7 +14,8 @@ const MaxTail = 16 << 10
 // child whose stderr nobody reads would die of it.
 type tail struct {
 	w       io.Writer
-	written chan struct{} // holds something when a call of w has returned
+	writing atomic.Bool   // a call of w is under way
+	written chan struct{} // holds something when one has returned
 
 	mu    sync.Mutex
 	kept  []byte
@@ -34,11 +36,13 @@ func (t *tail) Write(p []byte) (int, error) {
 	err := t.err
 	t.mu.Unlock()
 	if err == nil {
+		t.writing.Store(true)
 		if _, err := t.w.Write(p); err != nil {
 			t.mu.Lock()
 			t.err = err
 			t.mu.Unlock()
 		}
+		t.writing.Store(false)
 		select {
 		case t.written <- struct{}{}:
 		default:

@@ -61,8 +61,11 @@ func prepare(file *os.File, size int) error {
 	if err := unix.Ftruncate(n, int64(size)); err != nil {
 		return os.NewSyscallError("ftruncate", err)
 	}
-	if err := untilDone(func() error { return unix.Fallocate(n, 0, 0, int64(size)) }); err != nil {
-		return os.NewSyscallError("fallocate", err)
+	const piece = 1 << 20 // older kernels undo a call that a signal interrupts, and a profiler sends many signals
+	for at := 0; at < size; at += piece {
+		if err := untilDone(func() error { return unix.Fallocate(n, 0, int64(at), int64(min(piece, size-at))) }); err != nil {
+			return os.NewSyscallError("fallocate", err)
+		}
 	}
 	_, err := unix.FcntlInt(uintptr(n), unix.F_ADD_SEALS, seals)
 	return os.NewSyscallError("fcntl", err)

@@ -49,7 +49,7 @@ func (i *interrupter) arm(ctx context.Context) bool {
 	if done != i.done {
 		i.register(ctx, done)
 	}
-	i.armed.Store(true)
+	i.armed.Swap(true)  // a Load may overtake a Store under qemu 7.2 as arm64
 	if i.ended.Load() { // expire may have looked at armed before
 		i.disarm()
 		return false
@@ -108,7 +108,7 @@ func (i *interrupter) expire(done <-chan struct{}) {
 	if done != i.done {
 		return
 	}
-	i.ended.Store(true)
+	i.ended.Swap(true) // as in arm
 	if i.armed.Load() {
 		i.fireLocked()
 	}

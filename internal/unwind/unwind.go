@@ -3,8 +3,8 @@ package unwind
 
 import "runtime"
 
-// Reason says whether the calling goroutine is in runtime.Goexit, and whether it panics: during a Goexit it may do both. It
-// looks for them on the stack, because recover would end a panic.
+// Reason says whether the calling goroutine is in runtime.Goexit, or panics. Of a panic in a Goexit, and of a Goexit in a panic, which
+// aborts it, the later one counts. It looks for them on the stack, because recover would end a panic.
 func Reason() (goexits, panics bool) {
 	var pcs [64]uintptr
 	for skip := 2; ; skip += len(pcs) {
@@ -13,11 +13,15 @@ func Reason() (goexits, panics bool) {
 		for more := n > 0; more; {
 			var frame runtime.Frame
 			frame, more = frames.Next()
-			goexits = goexits || frame.Function == "runtime.Goexit"
-			panics = panics || frame.Function == "runtime.gopanic"
+			switch frame.Function {
+			case "runtime.Goexit":
+				return true, false
+			case "runtime.gopanic":
+				return false, true
+			}
 		}
 		if n < len(pcs) {
-			return goexits, panics
+			return false, false
 		}
 	}
 }
