@@ -33,6 +33,7 @@ type cargo struct {
 	Odd     *Writer[string]
 	Hidden  hiddenEnd
 	Base    shadowed
+	Mixed   mixedUp
 	ByKey   map[panickyKey]*Writer[string]
 	ByFloat map[float64]*Writer[string]
 	LeftOut *Writer[string] `cbor:"" json:"-"`
@@ -51,6 +52,12 @@ type shadowed struct {
 }
 
 type shadowedBase struct{ W *Writer[string] }
+
+// mixedUp is such a struct with an end and a file.
+type mixedUp struct {
+	shadowedBase
+	W *os.File
+}
 
 type hiddenEnd struct {
 	Note string
@@ -141,6 +148,9 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 	_, twin := stringPipe(t)
 	_, closed := stringPipe(t)
 	test.Check(t, closed.Close())
+	null, err := os.Open(os.DevNull)
+	test.Check(t, err)
+	defer null.Close()
 	gone, err := os.Open(os.DevNull)
 	test.Check(t, err)
 	test.Check(t, gone.Close())
@@ -170,6 +180,7 @@ func TestFailedSpawnMovesNothing(t *testing.T) {
 		"args don't decode":  {spawnWith(nil, func(c *cargo) { c.Picky = &picky{} }), ErrNotReady, "too picky"},
 		"args don't encode":  {spawnWith(nil, func(c *cargo) { c.Any = func() {} }), nil, "cbor"},
 		"shadowed field":     {spawnWith(nil, func(c *cargo) { c.Base = shadowed{shadowedBase{open}, twin} }), ErrNotReady, "hidden by another of the same name"},
+		"shadowing file":     {spawnWith(nil, func(c *cargo) { c.Mixed = mixedUp{shadowedBase{open}, null} }), ErrNotReady, "hidden by another of the same name"},
 		"interface":          {spawnWith(nil, func(c *cargo) { c.Any = []any{open} }), nil, "args.Any[0]: a *gipc.Writer[string] in an interface"},
 		"unexported field":   {spawnWith(nil, func(c *cargo) { c.Hidden.out = open }), nil, "args.Hidden.out"},
 		"field left out":     {spawnWith(nil, func(c *cargo) { c.LeftOut = open }), nil, "args.LeftOut: a channel end or file in a field that is not encoded"},
