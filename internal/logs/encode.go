@@ -3,13 +3,11 @@ package logs
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
 	"runtime"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -153,11 +151,44 @@ func jsonForm(v any) (form []byte) {
 
 // textForm returns the text of a value that has no JSON form. Printing one that contains itself would never end.
 func textForm(v any, why error) string {
-	var value *json.UnsupportedValueError
-	if errors.As(why, &value) && strings.Contains(value.Str, "cycle") {
+	parts := maxParts
+	if !printable(reflect.Indirect(reflect.ValueOf(v)), &parts) {
 		return "!ERROR: " + why.Error()
 	}
 	return fmt.Sprintf("%+v", v)
+}
+
+// maxParts is how many elements and fields are printed of a value.
+const maxParts = 10_000
+
+// printable says whether v has no more parts than that. Package fmt follows no pointers inside of it.
+func printable(v reflect.Value, parts *int) bool {
+	if *parts--; *parts < 0 {
+		return false
+	}
+	switch v.Kind() {
+	case reflect.Interface:
+		return printable(v.Elem(), parts)
+	case reflect.Map:
+		for entry := v.MapRange(); entry.Next(); {
+			if !printable(entry.Key(), parts) || !printable(entry.Value(), parts) {
+				return false
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if !printable(v.Index(i), parts) {
+				return false
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if !printable(v.Field(i), parts) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func isNilPointer(v any) bool {

@@ -95,13 +95,15 @@ func (e *nilError) Error() string { return e.text }
 func TestValuesWithoutAJSONFormTravelAsText(t *testing.T) {
 	cyclic := map[string]any{}
 	cyclic["itself"] = cyclic
+	behind := map[string]any{"a": func() {}} // json finds this first
+	behind["b"] = behind
 	deep := slog.StringValue("bottom")
 	for range 3 * maxNesting {
 		deep = slog.GroupValue(slog.Attr{Key: "g", Value: deep})
 	}
 	for want, v := range map[string]any{
 		"+Inf": math.Inf(1), "NaN": math.NaN(), "(1+2i)": 1 + 2i, "{A:NaN}": struct{ A float64 }{math.NaN()},
-		"!PANIC: oh": panicky{}, "<nil>": (*nilError)(nil), "0x": make(chan int), "encountered a cycle": cyclic,
+		"!PANIC: oh": panicky{}, "<nil>": (*nilError)(nil), "0x": make(chan int), "encountered a cycle": cyclic, "unsupported type: func()": behind,
 		"10000-01-01 00:00:00": time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), "bottom": deep,
 	} {
 		var r recorder
