@@ -73,13 +73,17 @@ func firstReport(ctx context.Context, reports <-chan report) (r report, received
 		return r, received, nil
 	case <-ctx.Done():
 	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		timer := time.NewTimer(turn)
-		defer timer.Stop()
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return r, false, ctx.Err()
+	}
+	const steps = 10
+	ticker := time.NewTicker(turn / steps) // if this process stands still once more, that costs a step or two
+	defer ticker.Stop()
+	for range steps {
 		select {
 		case r, received = <-reports:
 			return r, received, nil
-		case <-timer.C:
+		case <-ticker.C:
 		}
 	}
 	return r, false, ctx.Err()
