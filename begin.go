@@ -76,17 +76,27 @@ func firstReport(ctx context.Context, reports <-chan report) (r report, received
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return r, false, ctx.Err()
 	}
+	r, received, came := inTurn(reports)
+	if came {
+		return r, received, nil
+	}
+	return r, false, ctx.Err()
+}
+
+// inTurn receives from c, if what comes from there comes within a turn. Its time passes in steps: if this process stands still once
+// more, that costs one or two of them.
+func inTurn[T any](c <-chan T) (v T, received, came bool) {
 	const steps = 10
-	ticker := time.NewTicker(turn / steps) // if this process stands still once more, that costs a step or two
+	ticker := time.NewTicker(turn / steps)
 	defer ticker.Stop()
 	for range steps {
 		select {
-		case r, received = <-reports:
-			return r, received, nil
+		case v, received = <-c:
+			return v, received, true
 		case <-ticker.C:
 		}
 	}
-	return r, false, ctx.Err()
+	return v, false, false
 }
 
 func (r report) asError(received bool) error {

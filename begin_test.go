@@ -97,6 +97,10 @@ func TestWhatHasComeInTimeCounts(t *testing.T) {
 		}
 		c.close()
 	}
+	exited := make(chan struct{})
+	time.AfterFunc(time.Millisecond, func() { close(exited) })
+	test.Equal(t, closedWithin(exited, 0), true) // as of a child that was to stop
+	test.Equal(t, closedWithin(make(chan struct{}), 0), false)
 	_, _, err := firstReport(over, make(chan report))
 	test.Is(t, err, context.DeadlineExceeded)
 	ended, end := context.WithCancel(context.Background())

@@ -91,14 +91,13 @@ func (p *Process) exitsWithin(d time.Duration) bool { return closedWithin(p.chil
 
 // closedWithin says whether c is closed within d. If this process stood still, it may see the end of d first.
 func closedWithin(c <-chan struct{}, d time.Duration) bool {
-	for _, patience := range [...]time.Duration{d, turn} {
-		timer := time.NewTimer(patience)
-		defer timer.Stop()
-		select {
-		case <-c:
-			return true
-		case <-timer.C:
-		}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		_, _, closed := inTurn(c)
+		return closed
 	}
-	return false
 }
